@@ -1,0 +1,27 @@
+"""The exceptions of `graph`. Each carries the exit code that the command line gives for it."""
+
+from __future__ import annotations
+
+
+class GraphError(Exception):
+    """Something that a person can act on; the message says what happened, to what, and what to do."""
+
+    exit_code = 2
+
+
+class InputError(GraphError):
+    """The caller asked for something that cannot be: an unknown table, a folder that is not ours."""
+
+
+class ServerError(GraphError):
+    """A server that cannot be reached, refuses the login or breaks the connection."""
+
+    exit_code = 3
+
+
+class GrantError(ServerError):
+    """The account lacks a right; the message holds the GRANT statement that gives it."""
+
+
+class StatementError(GraphError):
+    """The server refused one statement; it says nothing about any other."""

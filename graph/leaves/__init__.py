@@ -1,0 +1,10 @@
+"""From a recorded statement to its leaves.
+
+`read` looks at the text alone, while recording; `resolve` completes it at export, when the schema is known.
+"""
+
+from graph.leaves.read import Occurrence, Reading, read
+from graph.leaves.resolve import Resolution, resolve
+from graph.leaves.rules import Output, Role, Rule, RuleKind
+
+__all__ = ["Occurrence", "Output", "Reading", "Resolution", "Role", "Rule", "RuleKind", "read", "resolve"]

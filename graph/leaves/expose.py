@@ -1,0 +1,395 @@
+"""Lineage by rewriting: a query becomes one that gives the keys of the rows which took part in its result.
+
+`expose(query, wanted)` adds to a query, for each wanted table occurrence, the key columns of the row that each result
+row was made from; it goes through derived tables, unions, groups, LIMIT and positive IN conditions. The rules are
+those of Perm (Glavic, Alonso: "Perm: Processing Provenance and Data on the Same Data Model", ICDE 2009), over MySQL:
+
+* select, project, join: the key columns join the select list;
+* GROUP BY, DISTINCT with LIMIT: the block is joined with its own ungrouped rows on the grouping columns, null-safely;
+* `x IN (SELECT y …)`: the subquery joins the FROM on x = y;
+* UNION: UNION ALL of the branches that matter, NULLs standing for the other branches' tables;
+* LIMIT k OFFSET o: the first o + k rows, since the copy must skip the same o rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from sqlglot import exp
+
+from graph.keys import key_expression
+from graph.leaves.links import positive_ins
+from graph.leaves.parse import Unreadable
+from graph.leaves.scope import (
+    Prepared,
+    Source,
+    inner_query,
+    is_grouped,
+    is_limited,
+    outputs,
+    own_columns,
+    own_nodes,
+    projection_named,
+    sources,
+)
+from graph.quoting import identifier
+
+
+def occurrences(node: exp.Expr) -> set[int]:
+    """The numbers of the base-table occurrences inside a node."""
+    return {int(table.meta["occurrence"]) for table in node.find_all(exp.Table) if "occurrence" in table.meta}
+
+
+def key_names(occurrence: int, prepared: Prepared) -> list[str]:
+    """The names under which `expose` gives the key of an occurrence."""
+    return [f"djproxy_k{occurrence}_{index}" for index in range(len(prepared.tables[occurrence].key))]
+
+
+def expose(query: exp.Query, wanted: Iterable[int], prepared: Prepared, *, body: bool = False) -> exp.Query:
+    """A query that gives the keys of the wanted occurrences and nothing else, in the order of `wanted`.
+
+    With `body` the query's own GROUP BY, HAVING, DISTINCT and LIMIT are ignored: all rows that FROM and WHERE give.
+    Raises Unreadable for a shape that is not followed.
+    """
+    order = list(wanted)
+    inner = _expose(query.copy(), set(order), prepared, keep=False, body=body)
+    shell = exp.Select(distinct=exp.Distinct())
+    for occurrence in order:
+        for name in key_names(occurrence, prepared):
+            shell.append("expressions", _column(name, "djproxy_r"))
+    return shell.from_(_derived(inner, "djproxy_r"))
+
+
+def expose_groups(select: exp.Select, wanted: Iterable[int], prepared: Prepared) -> tuple[exp.Query, int]:
+    """The rows of a block before grouping: grouping columns first, then the keys of the wanted occurrences.
+
+    Returns the query and the number of grouping columns.
+    """
+    order = list(wanted)
+    block = _without_filters(select.copy())
+    groups = group_expressions(select)
+    block.set("expressions", [exp.alias_(node, f"djproxy_g{i}") for i, node in enumerate(groups)])
+    inner = _plain(block, set(order), prepared, keep=True)
+    shell = exp.Select(distinct=exp.Distinct())
+    for index in range(len(groups)):
+        shell.append("expressions", _column(f"djproxy_g{index}", "djproxy_r"))
+    for occurrence in order:
+        for name in key_names(occurrence, prepared):
+            shell.append("expressions", _column(name, "djproxy_r"))
+    return shell.from_(_derived(inner, "djproxy_r")), len(groups)
+
+
+def group_expressions(select: exp.Select) -> list[exp.Expr]:
+    """What a block groups by, aliases and positions replaced by what they stand for."""
+    group = select.args.get("group")
+    found: list[exp.Expr] = []
+    for node in group.expressions if group is not None else []:
+        if isinstance(node, exp.Literal) and not node.is_string:
+            node = select.expressions[int(node.name) - 1]
+        elif isinstance(node, exp.Column) and not node.table:
+            node = projection_named(select, node.name) or node
+        found.append((node.this if isinstance(node, exp.Alias) else node).copy())
+    return found
+
+
+def _column(name: str, table: str) -> exp.Column:
+    return exp.column(exp.to_identifier(name, quoted=True), table=exp.to_identifier(table, quoted=True))
+
+
+def _derived(query: exp.Expr, alias: str) -> exp.Subquery:
+    return exp.Subquery(this=query, alias=exp.TableAlias(this=exp.to_identifier(alias, quoted=True)))
+
+
+def _expose(query: exp.Expr, wanted: set[int], prepared: Prepared, *, keep: bool, body: bool = False) -> exp.Query:
+    """The query with the keys of `wanted` added to its columns (`keep`) or in their place."""
+    if isinstance(query, exp.Subquery):
+        return _expose(query.this, wanted, prepared, keep=keep, body=body)
+    if isinstance(query, exp.Union):
+        return _union(query, wanted, prepared, keep=keep, body=body)
+    if not isinstance(query, exp.Select):
+        raise Unreadable(f"it uses {type(query).__name__.upper()}, which is not followed yet")
+    if body:
+        query = _without_filters(query)
+    grouped, limited = is_grouped(query), is_limited(query)
+    if not grouped and not limited:
+        return _plain(query, wanted, prepared, keep=keep)
+    if grouped and not limited and not keep and query.args.get("having") is None:
+        return _plain(_without_filters(query), wanted, prepared, keep=False)
+    if not grouped and query.args.get("distinct") is None and wanted <= _direct(query):
+        return _limited(query, wanted, prepared, keep=keep)
+    return _rejoined(query, wanted, prepared, keep=keep)
+
+
+def _without_filters(select: exp.Select) -> exp.Select:
+    for part in ("group", "having", "order", "limit", "offset", "distinct"):
+        select.set(part, None)
+    return select
+
+
+def _direct(select: exp.Select) -> set[int]:
+    """The occurrences whose keys can join the select list without multiplying its rows."""
+    found: set[int] = set()
+    for source in sources(select):
+        if source.occurrence is not None:
+            found.add(source.occurrence)
+            continue
+        inner = inner_query(source.node)
+        plain = isinstance(inner, exp.Select) and not is_grouped(inner) and inner.args.get("distinct") is None
+        if plain and isinstance(inner, exp.Select):
+            found |= _direct(inner)
+    return found
+
+
+def _plain(select: exp.Select, wanted: set[int], prepared: Prepared, *, keep: bool) -> exp.Select:
+    """Select, project, join: the keys join the select list, or replace it."""
+    starred = any(isinstance(item, exp.Star) for item in select.expressions) and keep
+    added: list[exp.Expr] = []
+    left = set(wanted)
+    for source in sources(select):
+        inside = left & occurrences(source.node)
+        if not inside:
+            continue
+        left -= inside
+        if source.occurrence is not None:
+            added += _base_keys(source, prepared)
+            continue
+        source.node.set("this", _expose(source.node.this, inside, prepared, keep=True))
+        if not starred:
+            for occurrence in sorted(inside):
+                added += [_column(name, source.alias) for name in key_names(occurrence, prepared)]
+    if left:
+        added += _join_conditions(select, left, prepared)
+    if keep:
+        select.set("expressions", [*select.expressions, *added])
+    else:
+        select.set("expressions", added)
+    select.set("distinct", None)
+    if not is_limited(select):
+        select.set("order", None)
+    return select
+
+
+def _base_keys(source: Source, prepared: Prepared) -> list[exp.Expr]:
+    occurrence = source.occurrence
+    assert occurrence is not None
+    table = prepared.tables[occurrence]
+    prefix = identifier(source.alias)
+    if not source.node.alias and isinstance(source.node, exp.Table) and source.node.db:
+        prefix = f"{identifier(source.node.db)}.{identifier(source.node.name)}"
+    return [
+        exp.alias_(
+            exp.Var(this=key_expression(table.column(column), f"{prefix}.{identifier(column)}")), name, quoted=True
+        )
+        for column, name in zip(table.key, key_names(occurrence, prepared), strict=True)
+    ]
+
+
+def _join_conditions(select: exp.Select, wanted: set[int], prepared: Prepared) -> list[exp.Expr]:
+    """Brings the subqueries of positive IN conditions that hold wanted occurrences into the FROM."""
+    added: list[exp.Expr] = []
+    for condition in positive_ins(select):
+        query = condition.args["query"]
+        inside = wanted & occurrences(query)
+        if not inside:
+            continue
+        wanted = wanted - inside
+        added += _join_in(select, condition, inside, prepared)
+    if wanted:
+        names = ", ".join(sorted(str(prepared.tables[occurrence].name) for occurrence in wanted))
+        raise Unreadable(f"a subquery over {names} stands where it is not followed yet")
+    return added
+
+
+def _join_in(select: exp.Select, condition: exp.In, inside: set[int], prepared: Prepared) -> list[exp.Expr]:
+    query = inner_query(condition.args["query"])
+    names = outputs(query, prepared)
+    left = in_operands(condition)
+    if len(names) != len(left):
+        raise Unreadable("an IN compares rows of different lengths")
+    number = min(inside)
+    alias = f"djproxy_s{number}"
+    opened = _expose(query.copy(), inside, prepared, keep=True)
+    shell = exp.Select()
+    for index, name in enumerate(names):
+        shell.append("expressions", exp.alias_(_column(name, "djproxy_i"), f"djproxy_c{number}_{index}", quoted=True))
+    keys = [name for occurrence in sorted(inside) for name in key_names(occurrence, prepared)]
+    for name in keys:
+        shell.append("expressions", _column(name, "djproxy_i"))
+    shell = shell.from_(_derived(opened, "djproxy_i"))
+    select.append("joins", exp.Join(this=_derived(shell, alias)))
+    for index, operand in enumerate(left):
+        _add_condition(select, exp.EQ(this=operand.copy(), expression=_column(f"djproxy_c{number}_{index}", alias)))
+    return [_column(name, alias) for name in keys]
+
+
+def _add_condition(select: exp.Select, condition: exp.Expr) -> None:
+    where = select.args.get("where")
+    new = exp.Paren(this=condition)
+    select.set("where", exp.Where(this=exp.And(this=where.this, expression=new) if where is not None else new))
+
+
+def in_operands(condition: exp.In) -> list[exp.Expr]:
+    """The left side of an IN, column by column."""
+    left = condition.this
+    while isinstance(left, exp.Paren):
+        left = left.this
+    return list(left.expressions) if isinstance(left, exp.Tuple) else [left]
+
+
+def _fold_offset(query: exp.Query) -> None:
+    """LIMIT k OFFSET o → LIMIT o + k: the skipped rows take part as well."""
+    offset = query.args.get("offset")
+    limit = query.args.get("limit")
+    if offset is None:
+        return
+    amount = limit.expression if isinstance(limit, exp.Limit) else None
+    if not isinstance(amount, exp.Literal) or not isinstance(offset.expression, exp.Literal):
+        raise Unreadable("its LIMIT or OFFSET is no plain number")
+    total = int(amount.name) + int(offset.expression.name)
+    query.set("offset", None)
+    query.set("limit", exp.Limit(expression=exp.Literal.number(min(total, 2**64 - 1))))
+
+
+def _limited(select: exp.Select, wanted: set[int], prepared: Prepared, *, keep: bool) -> exp.Select:
+    """LIMIT over a block whose rows the keys do not multiply."""
+    _fold_offset(select)
+    if keep:
+        return _plain(select, wanted, prepared, keep=True)
+    select.set("expressions", _needed_by_order(select))
+    inner = _plain(select, wanted, prepared, keep=True)
+    shell = exp.Select()
+    for occurrence in sorted(wanted):
+        for name in key_names(occurrence, prepared):
+            shell.append("expressions", _column(name, "djproxy_l"))
+    return shell.from_(_derived(inner, "djproxy_l"))
+
+
+def _needed_by_order(select: exp.Select) -> list[exp.Expr]:
+    """The named expressions of the select list that ORDER BY may mean; positions in ORDER BY are spelled out."""
+    order = select.args.get("order")
+    for item in order.expressions if order is not None else []:
+        if isinstance(item.this, exp.Literal) and not item.this.is_string:
+            projection = select.expressions[int(item.this.name) - 1]
+            if isinstance(projection, exp.Star):
+                raise Unreadable("ORDER BY a position of * is not followed yet")
+            item.set("this", (projection.this if isinstance(projection, exp.Alias) else projection).copy())
+    named = [item for item in select.expressions if isinstance(item, exp.Alias)]
+    used = {column.name.lower() for column in own_columns(order)} if order is not None else set()
+    return [item for item in named if item.alias.lower() in used]
+
+
+def _rejoined(select: exp.Select, wanted: set[int], prepared: Prepared, *, keep: bool) -> exp.Select:
+    """A block that groups, or limits rows that the keys would multiply: itself, joined with its rows before that."""
+    number = int(select.meta["block"])
+    whole, rows = f"djproxy_d{number}", f"djproxy_b{number}"
+    complete = select.copy()
+    _fold_offset(complete)
+    if not is_limited(complete):
+        complete.set("order", None)
+    if is_grouped(select):
+        identity = group_expressions(select)
+    elif select.args.get("distinct") is not None:
+        identity = _distinct_columns(select)
+    else:
+        identity = []
+    open_rows = _without_filters(select.copy())
+    complete.set("expressions", _without_duplicates(complete.expressions))
+    names = [f"djproxy_i{number}_{index}" for index in range(len(identity))]
+    if identity or is_grouped(select):
+        extra = [exp.alias_(node.copy(), name, quoted=True) for node, name in zip(identity, names, strict=True)]
+        complete.set("expressions", [*complete.expressions, *extra])
+        open_rows.set("expressions", [item.copy() for item in extra])
+        opened = _plain(open_rows, wanted, prepared, keep=True)
+    else:
+        direct = _direct(select)
+        names = [name for occurrence in sorted(direct) for name in key_names(occurrence, prepared)]
+        complete = _plain(complete, direct, prepared, keep=True)
+        open_rows.set("expressions", [])
+        opened = _plain(open_rows, direct | wanted, prepared, keep=True)
+    shell = exp.Select()
+    if keep:
+        shell.append("expressions", exp.Column(this=exp.Star(), table=exp.to_identifier(whole, quoted=True)))
+    for occurrence in sorted(wanted):
+        for name in key_names(occurrence, prepared):
+            if not (keep and name in names):
+                shell.append("expressions", _column(name, rows))
+    condition: exp.Expr = exp.true()
+    for name in names:
+        equal = exp.NullSafeEQ(this=_column(name, whole), expression=_column(name, rows))
+        condition = equal if isinstance(condition, exp.Boolean) else exp.And(this=condition, expression=equal)
+    shell = shell.from_(_derived(complete, whole))
+    shell.append("joins", exp.Join(this=_derived(opened, rows), kind="INNER", on=condition))
+    return shell
+
+
+def _distinct_columns(select: exp.Select) -> list[exp.Expr]:
+    if any(isinstance(node, exp.Star) for item in select.expressions for node in own_nodes(item)):
+        raise Unreadable("SELECT DISTINCT * with a LIMIT is not followed yet")
+    return [(item.this if isinstance(item, exp.Alias) else item).copy() for item in select.expressions]
+
+
+def _without_duplicates(projections: list[exp.Expr]) -> list[exp.Expr]:
+    """A derived table may not have two columns of one name."""
+    seen: set[str] = set()
+    kept = []
+    for item in projections:
+        name = item.alias_or_name.lower()
+        if not name or name not in seen:
+            kept.append(item)
+        if name:
+            seen.add(name)
+    return kept
+
+
+def _union(query: exp.Union, wanted: set[int], prepared: Prepared, *, keep: bool, body: bool) -> exp.Query:
+    """UNION ALL of the branches that hold wanted occurrences; with a LIMIT joined with the union's own rows."""
+    names = outputs(query, prepared)
+    limited = is_limited(query) and not body
+    parts = []
+    bare = query.copy()
+    for clause in ("order", "limit", "offset"):
+        bare.set(clause, None)
+    for branch in _branches(bare):
+        inside = wanted & occurrences(branch)
+        if inside:
+            parts.append(_branch(branch, inside, wanted, names, prepared, keep=keep or limited))
+    opened: exp.Query = parts[0]
+    for part in parts[1:]:
+        opened = exp.Union(this=opened, expression=part, distinct=False)
+    if not limited:
+        return opened
+    complete = query.copy()
+    _fold_offset(complete)
+    shell = exp.Select(expressions=[exp.Column(this=exp.Star(), table=exp.to_identifier("djproxy_b", quoted=True))])
+    condition: exp.Expr = exp.true()
+    for name in names:
+        equal = exp.NullSafeEQ(this=_column(name, "djproxy_d"), expression=_column(name, "djproxy_b"))
+        condition = exp.And(this=condition, expression=equal)
+    shell = shell.from_(_derived(complete, "djproxy_d"))
+    shell.append("joins", exp.Join(this=_derived(opened, "djproxy_b"), kind="INNER", on=condition))
+    return shell
+
+
+def _branches(query: exp.Expr) -> list[exp.Query]:
+    if isinstance(query, exp.Subquery) and not is_limited(query):
+        return _branches(query.this)
+    if isinstance(query, exp.Union) and not is_limited(query):
+        return _branches(query.this) + _branches(query.expression)
+    if isinstance(query, exp.Select | exp.Union):
+        return [query]
+    raise Unreadable("a branch of its UNION is not followed yet")
+
+
+def _branch(
+    branch: exp.Query, inside: set[int], wanted: set[int], names: list[str], prepared: Prepared, *, keep: bool
+) -> exp.Select:
+    opened = _expose(branch.copy(), inside, prepared, keep=keep)
+    shell = exp.Select()
+    if keep:
+        for name, own in zip(names, outputs(branch, prepared), strict=True):
+            shell.append("expressions", exp.alias_(_column(own, "djproxy_u"), name, quoted=True))
+    for occurrence in sorted(wanted):
+        for name in key_names(occurrence, prepared):
+            node = _column(name, "djproxy_u") if occurrence in inside else exp.alias_(exp.null(), name, quoted=True)
+            shell.append("expressions", node)
+    return shell.from_(_derived(opened, "djproxy_u"))

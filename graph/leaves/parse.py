@@ -1,0 +1,232 @@
+"""Text to syntax tree: the query inside a statement, as sqlglot reads it under the session's sql_mode.
+
+What sqlglot is known to change silently is refused here rather than guessed at: executable comments are part of the
+statement for the server and a comment for the parser.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import sqlglot
+from sqlglot import exp
+from sqlglot.dialects.mysql import MySQL
+from sqlglot.errors import SqlglotError
+from sqlglot.tokenizer_core import Token, TokenType
+
+from graph.statement import Session
+
+
+class Unreadable(Exception):
+    """The statement cannot be turned into leaves; the message is the reason for people."""
+
+
+class _AnsiQuotes(MySQL):
+    """MySQL under ANSI_QUOTES: double quotes enclose identifiers."""
+
+    class Tokenizer(MySQL.Tokenizer):
+        QUOTES = ["'"]  # noqa: RUF012
+        IDENTIFIERS = ["`", '"']  # noqa: RUF012
+
+
+class _NoBackslash(MySQL):
+    """MySQL under NO_BACKSLASH_ESCAPES."""
+
+    class Tokenizer(MySQL.Tokenizer):
+        STRING_ESCAPES = ["'", '"']  # noqa: RUF012
+
+
+class _AnsiNoBackslash(MySQL):
+    """MySQL under both."""
+
+    class Tokenizer(MySQL.Tokenizer):
+        QUOTES = ["'"]  # noqa: RUF012
+        IDENTIFIERS = ["`", '"']  # noqa: RUF012
+        STRING_ESCAPES = ["'"]  # noqa: RUF012
+
+
+#: Modes that change how text is read. The rules that we write are evaluated without them: they are written for none.
+LEXICAL_MODES = frozenset({"ANSI_QUOTES", "NO_BACKSLASH_ESCAPES", "PIPES_AS_CONCAT", "HIGH_NOT_PRECEDENCE"})
+#: Combination modes that switch ANSI_QUOTES and PIPES_AS_CONCAT on.
+ANSI_MODES = frozenset({"ANSI", "DB2", "MAXDB", "MSSQL", "ORACLE", "POSTGRESQL"})
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """The reading part of a statement.
+
+    `verb` is the statement's first word, `tree` its SELECT (or set operation), `target` the table that an
+    INSERT … SELECT or CREATE TABLE … SELECT writes.
+    """
+
+    verb: str
+    tree: exp.Query
+    target: exp.Table | None = None
+
+
+def modes(session: Session) -> frozenset[str]:
+    """The sql_mode's words, combination modes spelled out as far as they change how text is read."""
+    words = frozenset(word.strip().upper() for word in (session.sql_mode or "").split(",") if word.strip())
+    if words & ANSI_MODES:
+        return words | {"ANSI_QUOTES", "PIPES_AS_CONCAT"}
+    return words
+
+
+def parse(sql: str, session: Session) -> Query:
+    """The query that a SELECT-like statement holds.
+
+    Raises Unreadable with a reason: a syntax that sqlglot does not know, nesting beyond its depth, executable
+    comments, a statement that is no query.
+    """
+    words = modes(session)
+    dialect = _dialect(words)
+    try:
+        tokens = dialect.tokenize(sql)
+    except SqlglotError as error:
+        raise Unreadable(f"the text cannot be split into words: {_first_line(error)}") from None
+    if _has_executable_comment(sql):
+        raise Unreadable("it holds an executable comment (/*! … */), which only the server can read")
+    if words & {"PIPES_AS_CONCAT", "HIGH_NOT_PRECEDENCE"} and ("||" in sql or "HIGH_NOT_PRECEDENCE" in words):
+        raise Unreadable("the session's sql_mode changes the meaning of || or NOT in it")
+    tokens = _strip_semicolon(tokens)
+    if not tokens:
+        raise Unreadable("it is empty")
+    verb = next((token.text.upper() for token in tokens if token.text != "("), "")
+    if verb in ("INSERT", "REPLACE", "CREATE"):
+        return _written_query(verb, tokens, sql, dialect)
+    tree = _parse_tokens(tokens, sql, dialect)
+    if isinstance(tree, exp.Subquery):
+        tree = _unwrapped(tree)
+    if not isinstance(tree, exp.Query):
+        raise Unreadable(f"{verb} is no query that can be followed")
+    return Query(verb, tree)
+
+
+def _dialect(words: frozenset[str]) -> MySQL:
+    ansi, plain_backslash = "ANSI_QUOTES" in words, "NO_BACKSLASH_ESCAPES" in words
+    if ansi and plain_backslash:
+        return _AnsiNoBackslash()
+    if ansi:
+        return _AnsiQuotes()
+    return _NoBackslash() if plain_backslash else MySQL()
+
+
+def _parse_tokens(tokens: Sequence[Token], sql: str, dialect: MySQL) -> exp.Expr:
+    try:
+        trees = dialect.parser().parse(list(tokens), sql)
+    except SqlglotError as error:
+        raise Unreadable(f"sqlglot cannot parse it: {_first_line(error)}") from None
+    except RecursionError:
+        raise Unreadable("it is nested too deeply to be parsed") from None
+    if len(trees) != 1 or trees[0] is None:
+        raise Unreadable("it is more than one statement")
+    tree = trees[0]
+    if not isinstance(tree, exp.Expr):
+        raise Unreadable("it is no statement that can be followed")
+    return tree
+
+
+def _unwrapped(tree: exp.Subquery) -> exp.Expr:
+    """The query of `(SELECT …)`; a LIMIT outside the parentheses stays outside, around a derived table."""
+    if any(tree.args.get(part) for part in ("order", "limit", "offset", "with_")):
+        inner = tree.copy()
+        parts = {part: inner.args.get(part) for part in ("order", "limit", "offset", "with_")}
+        for part in parts:
+            inner.set(part, None)
+        inner.set("alias", exp.TableAlias(this=exp.to_identifier("djproxy_q", quoted=True)))
+        outer = exp.select("*").from_(inner)
+        for part, value in parts.items():
+            outer.set(part, value)
+        return outer
+    inside = tree.this
+    return _unwrapped(inside) if isinstance(inside, exp.Subquery) else inside
+
+
+def _written_query(verb: str, tokens: Sequence[Token], sql: str, dialect: MySQL) -> Query:
+    """INSERT/REPLACE/CREATE TABLE … SELECT: the SELECT alone is parsed, so that what surrounds it (ON DUPLICATE KEY
+    UPDATE, table options) cannot fail it."""
+    start = _query_start(tokens)
+    if start is None:
+        raise Unreadable(f"{verb} with no SELECT at its top level")
+    end = _duplicate_clause(tokens, start)
+    tree = _parse_tokens(tokens[start:end], sql, dialect)
+    if isinstance(tree, exp.Subquery):
+        tree = _unwrapped(tree)
+    if not isinstance(tree, exp.Query):
+        raise Unreadable(f"the reading part of this {verb} is no SELECT")
+    return Query(verb, tree, _target(tokens[:start]))
+
+
+def _query_start(tokens: Sequence[Token]) -> int | None:
+    depth = 0
+    for index, token in enumerate(tokens):
+        if token.token_type in (TokenType.SELECT, TokenType.WITH) and index:
+            while depth and index and tokens[index - 1].token_type == TokenType.L_PAREN:
+                index, depth = index - 1, depth - 1
+            if depth == 0:
+                return index
+        if token.token_type == TokenType.L_PAREN:
+            depth += 1
+        elif token.token_type == TokenType.R_PAREN:
+            depth -= 1
+    return None
+
+
+def _duplicate_clause(tokens: Sequence[Token], start: int) -> int:
+    depth = 0
+    for index in range(start, len(tokens)):
+        kind = tokens[index].token_type
+        depth += (kind == TokenType.L_PAREN) - (kind == TokenType.R_PAREN)
+        following = " ".join(token.text.upper() for token in tokens[index : index + 3])
+        if depth == 0 and following == "ON DUPLICATE KEY":
+            return index
+    return len(tokens)
+
+
+def _target(tokens: Sequence[Token]) -> exp.Table | None:
+    """The table between INTO or TABLE (or the verb) and the first parenthesis or SELECT."""
+    words = {"INSERT", "REPLACE", "CREATE", "TABLE", "TEMPORARY", "INTO", "IGNORE", "LOW_PRIORITY", "DELAYED"}
+    words |= {"HIGH_PRIORITY", "IF", "NOT", "EXISTS", "OR"}
+    parts: list[str] = []
+    for token in tokens:
+        if token.token_type == TokenType.DOT:
+            continue
+        if token.token_type != TokenType.IDENTIFIER and token.text.upper() in words and not parts:
+            continue
+        if token.token_type == TokenType.L_PAREN or len(parts) == 2 or token.token_type == TokenType.ALIAS:
+            break
+        if parts and tokens[tokens.index(token) - 1].token_type != TokenType.DOT:
+            break
+        parts.append(token.text)
+    if not parts:
+        return None
+    name = exp.to_identifier(parts[-1], quoted=True)
+    schema = exp.to_identifier(parts[0], quoted=True) if len(parts) == 2 else None
+    return exp.Table(this=name, db=schema)
+
+
+def _strip_semicolon(tokens: Sequence[Token]) -> list[Token]:
+    kept = list(tokens)
+    while kept and kept[-1].token_type == TokenType.SEMICOLON:
+        kept.pop()
+    return kept
+
+
+def _has_executable_comment(sql: str) -> bool:
+    """A false alarm (the marks inside a string) costs an unresolved statement, a miss would cost wrong rows."""
+    return "/*!" in sql or "/*M!" in sql
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
+
+
+def parse_view(definition: str) -> exp.Query:
+    """The query of a view, as information_schema.VIEWS gives it (always in the server's own spelling)."""
+    tree = sqlglot.parse_one(definition, dialect="mysql")
+    if isinstance(tree, exp.Subquery):
+        tree = _unwrapped(tree)
+    if not isinstance(tree, exp.Query):
+        raise Unreadable("the view's definition is no SELECT")
+    return tree

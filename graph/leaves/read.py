@@ -1,0 +1,107 @@
+"""A statement read without a schema, for the recorder: its class and the tables it names, with their restrictions as
+they were written."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from sqlglot import exp
+
+from graph.leaves.classify import NOT_DATA_VERBS, classify, count_text, exists_query, preview_text
+from graph.leaves.parse import Query, Unreadable, parse
+from graph.names import TableName
+from graph.scan import verb as first_word
+from graph.statement import Session, StatementClass
+
+
+@dataclass(frozen=True, slots=True)
+class Occurrence:
+    """A table as a statement names it: `table.schema` is empty where neither the statement nor its session says;
+    `restriction` is the WHERE of the SELECT that it stands in; `role` is from, in, not in, exists, subquery, write."""
+
+    table: TableName
+    restriction: str
+    role: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a statement's text tells.
+
+    A statement with `preview_of` directly followed, on its connection, by one whose `count_of` is equal was only a
+    preview (DataJoint's display of a query).
+    """
+
+    verb: str
+    statement_class: StatementClass
+    reason: str = ""
+    occurrences: tuple[Occurrence, ...] = ()
+    count_of: str | None = None
+    preview_of: str | None = None
+
+
+def read(sql: str, session: Session) -> Reading:
+    """Reads one statement. Never raises: what cannot be read is UNRESOLVED, with the reason."""
+    verb = first_word(sql).upper()
+    if verb in NOT_DATA_VERBS and not (verb == "CREATE" and re.search(r"\bselect\b", sql, re.IGNORECASE)):
+        return Reading(verb, StatementClass.NOT_DATA, f"{verb} reads no rows")
+    if verb in _UNFOLLOWED:
+        return Reading(verb, StatementClass.UNRESOLVED, _UNFOLLOWED[verb])
+    try:
+        query = parse(sql, session)
+        verdict = classify(query, session.schema)
+        found = tuple(_occurrences(query, session.schema or ""))
+        return Reading(
+            verb,
+            verdict.statement_class,
+            verdict.reason,
+            found,
+            count_text(query.tree),
+            preview_text(query.tree),
+        )
+    except Unreadable as error:
+        return Reading(verb, StatementClass.UNRESOLVED, str(error))
+    except RecursionError:
+        return Reading(verb, StatementClass.UNRESOLVED, "it is nested too deeply to be parsed")
+
+
+_UNFOLLOWED = {
+    "CALL": "a stored procedure: what it reads does not show on the wire; run its SELECTs by themselves",
+    "DO": "DO may read rows through a function or subquery; use SELECT instead",
+    "UPDATE": "the reading side of an UPDATE is not followed yet; SELECT its rows in the recording if they matter",
+    "DELETE": "the reading side of a DELETE is not followed yet; SELECT its rows in the recording if they matter",
+    "EXECUTE": "the text of the prepared statement is not known",
+}
+
+
+def _occurrences(query: Query, default_schema: str) -> Iterator[Occurrence]:
+    if query.target is not None:
+        target = query.target
+        yield Occurrence(TableName(target.db or default_schema, target.name), "", "write")
+    names = {cte.alias.lower() for cte in query.tree.find_all(exp.CTE)}
+    asked = exists_query(query.tree)
+    for table in query.tree.find_all(exp.Table, bfs=False):
+        if isinstance(table.this, exp.Parameter) or (not table.db and table.name.lower() in names):
+            continue
+        select = table.find_ancestor(exp.Select)
+        where = select.args.get("where") if select is not None else None
+        text = where.this.sql(dialect="mysql", comments=False) if where is not None else ""
+        role = _role(table, asked)
+        yield Occurrence(TableName(table.db or default_schema, table.name), text, role)
+
+
+def _role(table: exp.Table, asked: exp.Query | None) -> str:
+    node: exp.Expr | None = table
+    while node is not None:
+        if isinstance(node, exp.In):
+            return "not in" if isinstance(node.parent, exp.Not) else "in"
+        if isinstance(node, exp.Exists):
+            return "exists"
+        if isinstance(node, exp.Where | exp.Having) or node.arg_key == "expressions":
+            return "subquery"
+        if node is asked:
+            return "exists"
+        node = node.parent
+    return "from"

@@ -1,0 +1,55 @@
+"""Syntax tree to text that both servers accept and that means what the recorded text meant."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from sqlglot import exp
+
+
+def render(tree: exp.Expr) -> str:
+    """The tree as MySQL. sqlglot's own spelling of some nodes is an error on one server or the other; these are
+    written here."""
+    tree = tree.copy()
+    for node in list(tree.walk(bfs=False))[::-1]:
+        write = _WRITERS.get(type(node))
+        if write is not None:
+            raw = exp.Var(this=write(node))
+            if node is tree:
+                return str(raw.this)
+            node.replace(raw)
+    return tree.sql(dialect="mysql", comments=False)
+
+
+def _sql(node: object) -> str:
+    return node.sql(dialect="mysql", comments=False) if isinstance(node, exp.Expr) else str(node)
+
+
+def _regexp(node: exp.Expr) -> str:
+    """MariaDB has no REGEXP_LIKE."""
+    return f"({_sql(node.this)} REGEXP {_sql(node.expression)})"
+
+
+def _json_value(node: exp.Expr) -> str:
+    """RETURNING takes SIGNED and UNSIGNED, as CAST does, not the type's name."""
+    returning = node.args.get("returning")
+    text = f"JSON_VALUE({_sql(node.this)}, {_sql(node.args['path'])}"
+    if returning is not None:
+        kind = _sql(returning)
+        text += " RETURNING " + {"BIGINT UNSIGNED": "UNSIGNED", "BIGINT": "SIGNED"}.get(kind, kind)
+    on_condition = node.args.get("on_condition")
+    return text + (f" {_sql(on_condition)}" if on_condition is not None else "") + ")"
+
+
+def _interval_function(node: exp.Expr) -> str:
+    """INTERVAL(a, b, …) is a function when its operand is a list."""
+    if isinstance(node.this, exp.Tuple):
+        return f"INTERVAL({', '.join(_sql(item) for item in node.this.expressions)})"
+    return _sql(node)
+
+
+_WRITERS: dict[type[exp.Expr], Callable[[exp.Expr], str]] = {
+    exp.RegexpLike: _regexp,
+    exp.JSONValue: _json_value,
+    exp.Interval: _interval_function,
+}

@@ -1,0 +1,220 @@
+"""A statement and the schema → the rules by which its rows enter the slice. One pure function, no database."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from sqlglot import exp
+
+from graph.leaves.classify import Verdict, classify, exists_query
+from graph.leaves.expose import expose, group_expressions
+from graph.leaves.guards import Draft, guards
+from graph.leaves.links import (
+    LinkKind,
+    from_occurrences,
+    in_occurrences,
+    link,
+    positive_ins,
+    under_or,
+)
+from graph.leaves.parse import LEXICAL_MODES, Query, Unreadable, modes, parse
+from graph.leaves.prepare import prepare
+from graph.leaves.render import render
+from graph.leaves.rules import Output, Role, Rule, RuleKind
+from graph.leaves.scope import Prepared, free_columns, is_grouped, is_limited
+from graph.names import TableName
+from graph.schema import Schema, Table
+from graph.statement import Session, Statement, StatementClass
+
+
+@dataclass(frozen=True, slots=True)
+class Resolution:
+    """What a statement is and needs.
+
+    `tables` are the base tables that it names (their structure is needed even without rows), `views` the views,
+    outer ones first; `replay` is the SELECT that a restored copy must answer as the source does, None for nothing.
+    """
+
+    statement_class: StatementClass
+    reason: str = ""
+    rules: tuple[Rule, ...] = ()
+    tables: tuple[TableName, ...] = ()
+    views: tuple[TableName, ...] = ()
+    replay: str | None = None
+
+
+def resolve(statement: Statement, schema: Schema) -> Resolution:
+    """The rules of a statement. Never raises for a statement: what cannot be followed is UNRESOLVED, with the
+    reason."""
+    try:
+        query = parse(statement.sql, statement.session)
+        verdict = classify(query, statement.session.schema)
+        if verdict.statement_class not in (StatementClass.DATA, StatementClass.CHECK):
+            return Resolution(verdict.statement_class, verdict.reason)
+        return _resolve(statement, query, verdict, schema)
+    except Unreadable as error:
+        return Resolution(StatementClass.UNRESOLVED, str(error))
+    except RecursionError:
+        return Resolution(StatementClass.UNRESOLVED, "it is nested too deeply to be followed")
+
+
+def _resolve(statement: Statement, query: Query, verdict: Verdict, schema: Schema) -> Resolution:
+    _check_variables(query.tree, statement.session)
+    asked = exists_query(query.tree)
+    prepared = prepare(asked if asked is not None else query.tree, schema, statement.session.schema)
+    _check_subqueries(prepared)
+    drafts = [*_lineage(prepared.tree, prepared, exists=asked is not None), *guards(prepared)]
+    for root, exists in _independent(prepared):
+        drafts += _lineage(root, prepared, exists=exists)
+    session = rule_session(statement.session)
+    rules = tuple(_rule(draft, prepared, session, statement.id) for draft in drafts)
+    reason = "; ".join(part for part in (verdict.reason, *_notes(prepared, asked)) if part)
+    tables = tuple(dict.fromkeys(table.name for table in prepared.tables))
+    views = tuple(dict.fromkeys(view.name for view in prepared.views))
+    replay = _replay(statement, query, prepared, asked)
+    return Resolution(verdict.statement_class, reason, rules, tables, views, replay)
+
+
+def rule_session(session: Session) -> Session:
+    """The session under which rules are evaluated: the recorded one, without the modes that change how text is read
+    (rules are written for none of them) or refuse an ungrouped column."""
+    if session.sql_mode is None:
+        return session
+    kept = sorted(modes(session) - LEXICAL_MODES - {"ONLY_FULL_GROUP_BY", "ANSI"})
+    return replace(session, sql_mode=",".join(kept))
+
+
+def _check_variables(tree: exp.Expr, session: Session) -> None:
+    if tree.find(exp.PropertyEQ) is not None:
+        raise Unreadable("it assigns to a user variable while it reads")
+    for parameter in tree.find_all(exp.Parameter):
+        if parameter.parent is not None and isinstance(parameter.parent.parent, exp.Into):
+            continue
+        name = parameter.name.lower()
+        if name not in session.variables:
+            raise Unreadable(f"the value of the user variable @{name} is not known")
+
+
+def _check_subqueries(prepared: Prepared) -> None:
+    """Subqueries that look at a row of the query around them are not followed yet."""
+    for select in prepared.tree.find_all(exp.Select):
+        above = link(select)
+        outer: exp.Expr = select
+        while outer.parent is not None and isinstance(outer.parent, exp.SetOperation | exp.Subquery):
+            outer = outer.parent
+        if above is None or above.kind is LinkKind.FROM:
+            continue
+        free = free_columns(outer, prepared)
+        if free:
+            raise Unreadable(f"its subquery looks at {free[0].sql(dialect='mysql')} of the query around it")
+
+
+def _independent(prepared: Prepared) -> Iterator[tuple[exp.Query, bool]]:
+    """The subqueries that must answer as on the source, whatever the query around them does: those that stand for a
+    value, and those with a LIMIT (a row that it lets in keeps another one out). With each, whether only the
+    existence of a row is asked."""
+    for query in prepared.tree.find_all(exp.Query, bfs=False):
+        if query is not prepared.tree and is_limited(query) and not isinstance(query, exp.Subquery | exp.Table):
+            yield query, False
+    for select in prepared.tree.find_all(exp.Select, bfs=False):
+        above = link(select)
+        if above is None or above.kind not in (LinkKind.EXISTS, LinkKind.OPAQUE):
+            continue
+        root: exp.Expr = select
+        while isinstance(root.parent, exp.SetOperation | exp.Subquery):
+            root = root.parent
+        if isinstance(root, exp.Subquery):
+            root = root.this
+        first = next(iter(root.find_all(exp.Select, bfs=False)))
+        if isinstance(root, exp.Query) and first is select:
+            yield root, above.kind is LinkKind.EXISTS
+
+
+def _lineage(root: exp.Query, prepared: Prepared, *, exists: bool) -> Iterator[Draft]:
+    """The rows that the result of a query is made of; with `exists` one of its rows is enough."""
+    if exists:
+        root = _first_only(root)
+        if not _is_alternative(root) and not (isinstance(root, exp.Select) and is_grouped(root)):
+            numbers = [*from_occurrences(root), *in_occurrences(root)]
+            yield Draft(
+                RuleKind.WITNESS,
+                expose(root, numbers, prepared),
+                (),
+                tuple(numbers),
+                reason="a row that the statement asked for exists",
+            )
+            return
+    for number in [*from_occurrences(root), *in_occurrences(root)]:
+        query = expose(root, [number], prepared)
+        yield Draft(RuleKind.LEAF, query, (), (number,), reason="rows that the statement used")
+
+
+def _first_only(root: exp.Query) -> exp.Query:
+    """One group stands for all when only existence is asked; a LIMIT without OFFSET changes nothing then."""
+    root = root.copy()
+    if root.args.get("offset") is None:
+        root.set("limit", None)
+    if isinstance(root, exp.Select) and is_grouped(root) and not is_limited(root):
+        groups = group_expressions(root)
+        if groups:
+            root.set("order", exp.Order(expressions=[exp.Ordered(this=node) for node in groups]))
+            root.set("limit", exp.Limit(expression=exp.Literal.number(1)))
+    return root
+
+
+def _is_alternative(root: exp.Query) -> bool:
+    return any(under_or(condition) for select in root.find_all(exp.Select) for condition in positive_ins(select))
+
+
+def _rule(draft: Draft, prepared: Prepared, session: Session, statement: int) -> Rule:
+    """A draft as text. A table among both conditions and targets is a target that is asked for first."""
+    order = [*draft.conditions, *(number for number in draft.targets if number not in draft.conditions)]
+    if draft.kind in (RuleKind.LEAF, RuleKind.WITNESS):
+        order = list(draft.targets)
+    keyless = [prepared.tables[number] for number in draft.targets if not prepared.tables[number].key]
+    outputs = tuple(
+        Output(prepared.tables[number].name, Role.CONDITION if number in draft.conditions else Role.TARGET)
+        for number in order
+    )
+    if keyless and len(order) == 1:
+        return Rule(draft.kind, _any_row(keyless[0]), outputs, session, 0, statement, draft.reason)
+    return Rule(draft.kind, render(draft.query), outputs, session, draft.group, statement, draft.reason)
+
+
+def _any_row(table: Table) -> str:
+    """A table without a key is taken whole: no column tells one of its rows from another."""
+    return (
+        f"SELECT 1 FROM {exp.table_(table.name.name, db=table.name.schema, quoted=True).sql(dialect='mysql')} LIMIT 1"
+    )
+
+
+def _notes(prepared: Prepared, asked: exp.Query | None) -> Iterator[str]:
+    if prepared.dropped:
+        yield "a condition on DataJoint's bookkeeping was left out"
+    for table in prepared.tables:
+        if not table.key:
+            yield f"{table.name} has no key: it is taken whole"
+    if asked is None and is_limited(prepared.tree) and prepared.tree.args.get("order") is None:
+        yield "LIMIT without ORDER BY: the server may choose other rows"
+    for node in prepared.tree.find_all(exp.Func):
+        name = node.name.upper() if isinstance(node, exp.Anonymous) else node.sql_name()
+        if name in _CHANGING:
+            yield f"{name}() is evaluated again when the slice is computed"
+
+
+_CHANGING = frozenset(
+    """RAND UUID UUID_SHORT NOW SYSDATE CURRENT_TIMESTAMP CURRENT_DATE CURRENT_TIME CURDATE CURTIME LOCALTIME
+    LOCALTIMESTAMP UTC_TIMESTAMP UTC_DATE UTC_TIME LAST_INSERT_ID ROW_COUNT FOUND_ROWS CONNECTION_ID GET_LOCK
+    CURRENT_USER SESSION_USER USER SLEEP""".split()
+)
+
+
+def _replay(statement: Statement, query: Query, prepared: Prepared, asked: exp.Query | None) -> str | None:
+    if not prepared.dropped and query.target is None:
+        return statement.sql
+    if not prepared.dropped:
+        return render(query.tree)
+    if asked is not None:
+        return f"SELECT EXISTS({render(prepared.tree)})"
+    return render(prepared.tree)

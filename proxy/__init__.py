@@ -1,0 +1,1 @@
+"""A MySQL wire-protocol proxy that records what its clients read."""

@@ -1,0 +1,168 @@
+-- Statements as DataJoint and people write them, one per block: a line "-- name: exact|replay", then the statement.
+-- exact: only select, project and join, so the rules must give the lineage and nothing else.
+-- replay: the slice must answer it like the source. mysql: as replay, and MariaDB does not know it. {S} is the schema.
+
+-- fetch: exact
+SELECT `subject`,`session`,`session_date`,`experimenter` FROM `{S}`.`session`
+-- dict restriction: exact
+SELECT `subject`,`session` FROM `{S}`.`session` WHERE ( (`subject`="a")AND(`session`=1))
+-- string restriction: exact
+SELECT `subject`,`session` FROM `{S}`.`session` WHERE ( (session_date > '2020-01-02'))
+-- list restriction: exact
+SELECT `subject` FROM `{S}`.`session` WHERE ( ( (`subject`="a")AND(`session`=2) OR (`subject`="b")))
+-- chained: exact
+SELECT `subject` FROM `{S}`.`session` WHERE ( (session=1))AND( (`subject`="b"))
+-- null restriction: exact
+SELECT `subject`,`session` FROM `{S}`.`session` WHERE ( (`experimenter` IS NULL))
+-- false: exact
+SELECT `subject` FROM `{S}`.`session` WHERE (False)
+-- negated string: exact
+SELECT `subject` FROM `{S}`.`subject` WHERE ( (NOT (`species`='mouse')))
+-- restrict by query: exact
+SELECT `subject`,`session` FROM `{S}`.`session` WHERE ((`subject`) in (SELECT `subject` FROM `{S}`.`subject` WHERE ( (`species`='mouse'))))
+-- restrict by query with its key in two columns: exact
+SELECT `subject` FROM `{S}`.`session` WHERE ((`subject`,`session`) in (SELECT `subject`,`session` FROM `{S}`.`trial` WHERE ( (rt > 0.5))))
+-- nested queries: exact
+SELECT `subject` FROM `{S}`.`subject` WHERE ((`subject`) in (SELECT `subject` FROM `{S}`.`session` WHERE ((`subject`,`session`) in (SELECT `subject`,`session` FROM `{S}`.`trial` WHERE ( (`choice`="left"))))))
+-- list of queries: replay
+SELECT `subject`,`session` FROM `{S}`.`session` WHERE ( ( (`subject`) in (SELECT `subject` FROM `{S}`.`subject` WHERE ( (`species`='rat'))) OR (`subject`,`session`) in (SELECT `subject`,`session` FROM `{S}`.`trial` WHERE ( (trial = 2)))))
+-- restricted by a renaming: exact
+SELECT `subject`,`s1`,`s2` FROM `{S}`.`pair` WHERE ((`subject`,`s1`) in (SELECT `subject`,`session` as `s1` FROM `{S}`.`session` WHERE ( (`experimenter`='eve'))))
+-- natural join: exact
+SELECT `subject`,`session`,`rt` FROM `{S}`.`session` NATURAL JOIN `{S}`.`trial` WHERE ( (`rt`>0.3))
+-- join using: exact
+SELECT `subject`,`session`,`species` FROM `{S}`.`subject` JOIN `{S}`.`session` USING (`subject`) WHERE ( (species='mouse'))
+-- three tables: exact
+SELECT `subject`,`session`,`trial`,`species` FROM (SELECT `subject`,`session`,`session_date`,`species` FROM `{S}`.`subject` JOIN `{S}`.`session` USING (`subject`)) as `$0` JOIN `{S}`.`trial` USING (`subject`,`session`) WHERE ( (`trial`<3))
+-- join on: exact
+SELECT s.subject, t.trial FROM `{S}`.session s INNER JOIN `{S}`.trial AS t ON s.subject = t.subject AND s.session = t.session WHERE t.rt BETWEEN 0.2 AND 0.8 AND s.experimenter LIKE 'e%'
+-- comma join: exact
+SELECT s.subject, p.kind FROM `{S}`.session s, `{S}`.probe p WHERE s.session = p.probe
+-- cross join: exact
+SELECT `subject`,`probe` FROM `{S}`.`subject` CROSS JOIN `{S}`.`probe` WHERE ( (`probe`=1))
+-- bare join before a natural one: exact
+SELECT subject, probe FROM `{S}`.probe, `{S}`.subject NATURAL JOIN `{S}`.session WHERE probe = 1
+-- renaming: exact
+SELECT `subject`,`sess` FROM (SELECT `subject`,`session` as `sess`,`experimenter` FROM `{S}`.`session`) as `$2` WHERE ( (sess=1))
+-- self join over projections: replay
+SELECT `subject`,`s1`,`s2` FROM (SELECT `subject`,`session` as `s1` FROM `{S}`.`session`) as `$3` NATURAL JOIN (SELECT `subject`,`session` as `s2` FROM `{S}`.`session`) as `$4` WHERE ( (s1<s2))
+-- computed: exact
+SELECT `subject`,`session`,`trial`,rt*2 as `rt2`,"txt" as `t` FROM `{S}`.`trial` WHERE ( (`choice`='right'))
+-- computed and restricted: exact
+SELECT `subject`,`session`,`trial`,`rt2` FROM (SELECT `subject`,`session`,`trial`,rt*2 as `rt2` FROM `{S}`.`trial`) as `$1` WHERE ( (rt2>1))
+-- order and limit: replay
+SELECT `subject`,`session`,`trial`,`rt` FROM `{S}`.`trial` ORDER BY `rt` DESC, `subject`,`session`,`trial` LIMIT 2 OFFSET 1
+-- top restricted: replay
+SELECT `subject`,`session` FROM (SELECT `subject`,`session`,`session_date` FROM `{S}`.`session` ORDER BY `session_date` DESC,`subject`,`session` LIMIT 3) as `$8` WHERE ( (`subject`='a'))
+-- limit over an alias: replay
+SELECT `subject`,`session`,`trial`,rt*-1 as `r` FROM `{S}`.`trial` ORDER BY `r`,`subject`,`session`,`trial` LIMIT 3
+-- limit over a restriction by query: replay
+SELECT `subject`,`session` FROM `{S}`.`session` WHERE ((`subject`,`session`) in (SELECT `subject`,`session` FROM `{S}`.`trial`)) ORDER BY `subject`,`session` LIMIT 2
+-- distinct: replay
+SELECT DISTINCT `species` FROM `{S}`.`subject`
+-- distinct with limit: replay
+SELECT DISTINCT `choice` FROM `{S}`.`trial` WHERE choice IS NOT NULL ORDER BY choice LIMIT 1
+-- aggregation 0.14: replay
+SELECT `subject`,`session`,count(*) as `n`,avg(rt) as `m` FROM `{S}`.`session` NATURAL JOIN `{S}`.`trial` GROUP BY `subject`,`session`
+-- aggregation with having: replay
+SELECT `subject`,`session`,count(*) as `n` FROM `{S}`.`session` NATURAL JOIN `{S}`.`trial` GROUP BY `subject`,`session` HAVING ( (n>1))
+-- having below: replay
+SELECT `subject`,`session`,count(*) as `n` FROM `{S}`.`session` NATURAL JOIN `{S}`.`trial` GROUP BY `subject`,`session` HAVING ( (n<3))
+-- having on a key: replay
+SELECT `subject`,`session`,max(rt) as `m` FROM `{S}`.`session` NATURAL JOIN `{S}`.`trial` GROUP BY `subject`,`session` HAVING ( (`subject`="a"))AND( (m<0.9))
+-- aggregation 2.x: replay
+SELECT `subject`,`session`,`session_date`,count(`trial`) as `n` FROM `{S}`.`session` LEFT JOIN `{S}`.`trial` USING (`subject`,`session`) GROUP BY `subject`,`session`
+-- aggregation 2.x with having: replay
+SELECT `subject`,`session`,count(`trial`) as `n` FROM `{S}`.`session` LEFT JOIN `{S}`.`trial` USING (`subject`,`session`) GROUP BY `subject`,`session` HAVING ( (n=0))
+-- restricted aggregation: replay
+SELECT `subject`,`session`,`n` FROM (SELECT `subject`,`session`,count(`trial`) as `n` FROM `{S}`.`session` LEFT JOIN `{S}`.`trial` USING (`subject`,`session`) GROUP BY `subject`,`session`) as `$1` WHERE ( (n<2))
+-- aggregation joined: replay
+SELECT `subject`,`session`,`n`,`species` FROM (SELECT `subject`,`session`,count(*) as `n` FROM `{S}`.`session` NATURAL JOIN `{S}`.`trial` GROUP BY `subject`,`session`) as `$1` NATURAL JOIN `{S}`.`subject` WHERE ( (`species`='mouse'))
+-- restrict by aggregation: replay
+SELECT `subject`,`session` FROM `{S}`.`session` WHERE ((`subject`,`session`) in (SELECT `subject`,`session` FROM (SELECT `subject`,`session`,count(*) as `n` FROM `{S}`.`session` NATURAL JOIN `{S}`.`trial` GROUP BY `subject`,`session`) as `$2` WHERE ( (n=2))))
+-- order by an aggregate: replay
+SELECT `subject`,count(*) as n FROM `{S}`.`trial` GROUP BY `subject` ORDER BY n, subject LIMIT 2
+-- universal aggregation: replay
+SELECT count(*) as `n`, avg(`rt`) as `m` FROM `{S}`.`trial` WHERE ( (`choice`='left'))
+-- universal group: replay
+SELECT `species`,count(*) as `n` FROM `{S}`.`subject` GROUP BY `species`
+-- group by an expression: replay
+SELECT YEAR(session_date) y, COUNT(*) FROM `{S}`.session GROUP BY y HAVING COUNT(*) <> 2
+-- antijoin: replay
+SELECT `subject`,`session` FROM `{S}`.`session` WHERE ((`subject`,`session`) not in (SELECT `subject`,`session` FROM `{S}`.`trial`))
+-- antijoin restricted: replay
+SELECT `subject`,`session` FROM `{S}`.`session` WHERE ( (`subject`='b'))AND((`subject`,`session`) not in (SELECT `subject`,`session` FROM `{S}`.`trial` WHERE ( (rt>0.4))))
+-- antijoin with a list: replay
+SELECT `subject` FROM `{S}`.`subject` WHERE (NOT ( ((`subject`) in (SELECT `subject` FROM `{S}`.`session` WHERE ( (session=2))) OR (`species`='rat'))))
+-- antijoin of an antijoin: replay
+SELECT `subject` FROM `{S}`.`subject` WHERE ((`subject`) not in (SELECT `subject` FROM `{S}`.`session` WHERE ((`subject`,`session`) not in (SELECT `subject`,`session` FROM `{S}`.`trial`))))
+-- restricted by an antijoin: replay
+SELECT `subject` FROM `{S}`.`subject` WHERE ((`subject`) in (SELECT `subject` FROM `{S}`.`session` WHERE ((`subject`,`session`) not in (SELECT `subject`,`session` FROM `{S}`.`trial`))))
+-- antijoin in a derived table: replay
+SELECT `subject`,`sess`,`species` FROM (SELECT `subject`,`session` as `sess` FROM `{S}`.`session` WHERE ((`subject`,`session`) not in (SELECT `subject`,`session` FROM `{S}`.`trial`))) as `$1` NATURAL JOIN `{S}`.`subject` WHERE ( (sess=2))
+-- antijoin over a nullable column: replay
+SELECT `subject` FROM `{S}`.`session` WHERE experimenter NOT IN (SELECT experimenter FROM `{S}`.`session` WHERE subject = 'b')
+-- antijoin in having: replay
+SELECT `subject`,count(*) as `n` FROM `{S}`.`trial` GROUP BY `subject` HAVING ((`subject`) not in (SELECT `subject` FROM `{S}`.`pair`))
+-- antijoin with an aggregate: replay
+SELECT `subject`,`session`,count(`trial`) as `n` FROM `{S}`.`session` LEFT JOIN `{S}`.`trial` USING (`subject`,`session`) WHERE ((`subject`) not in (SELECT `subject` FROM `{S}`.`pair`)) GROUP BY `subject`,`session` HAVING ( (n<2))
+-- left join: replay
+SELECT `subject`,`session`,`trial`,`rt` FROM `{S}`.`session` LEFT JOIN `{S}`.`trial` USING (`subject`,`session`)
+-- left join restricted on the left: replay
+SELECT `subject`,`session`,`trial`,`rt` FROM `{S}`.`session` NATURAL LEFT JOIN `{S}`.`trial` WHERE ( (`session`=1))
+-- left join tested for a value: replay
+SELECT `subject`,`session`,`trial`,`rt` FROM `{S}`.`session` LEFT JOIN `{S}`.`trial` USING (`subject`,`session`) WHERE ( (rt<0.5))
+-- left join tested for null: replay
+SELECT s.`subject`,s.`session` FROM `{S}`.`session` s LEFT JOIN `{S}`.`trial` t ON t.`subject`=s.`subject` AND t.`session`=s.`session` WHERE t.trial IS NULL
+-- left join tested with coalesce: replay
+SELECT `subject`,`session`,COALESCE(rt,0) r FROM `{S}`.`session` LEFT JOIN `{S}`.`trial` USING (`subject`,`session`) WHERE COALESCE(rt, 0) < 0.3 AND `session`=2
+-- left join in a derived table: replay
+SELECT `subject`,`session`,`r` FROM (SELECT `subject`,`session`,IFNULL(rt,-1) as r FROM `{S}`.`session` LEFT JOIN `{S}`.`trial` USING (`subject`,`session`)) as `$1` WHERE ( (r<0))
+-- right join: replay
+SELECT t.subject, t.trial, s.experimenter FROM `{S}`.trial t RIGHT JOIN `{S}`.session s USING (subject, session) WHERE s.session = 1
+-- union: replay
+SELECT * FROM ((SELECT `subject`,`session` FROM `{S}`.`session` WHERE ( (`subject`='a'))) UNION (SELECT `subject`,`session` FROM `{S}`.`trial` WHERE ( (`trial`=2)))) as `_u0`
+-- union with secondary attributes: replay
+(SELECT `subject`,`session`,`session_date`,`rt` FROM `{S}`.`session` LEFT JOIN (SELECT `subject`,`session`,max(rt) as `rt` FROM `{S}`.`trial` GROUP BY `subject`,`session`) as `$1` USING (`subject`,`session`))  UNION (SELECT `subject`,`session`,NULL as `session_date`,`rt` FROM `{S}`.`trial` WHERE ((`subject`,`session`) not in (SELECT `subject`,`session` FROM `{S}`.`session`)))
+-- union with limit: replay
+SELECT subject, session FROM `{S}`.session WHERE session = 1 UNION SELECT subject, s2 FROM `{S}`.pair ORDER BY subject, session LIMIT 3
+-- union restricted: replay
+SELECT `subject` FROM ((SELECT `subject`,`session` FROM `{S}`.`session`) UNION ALL (SELECT `subject`,`s1` FROM `{S}`.`pair`)) as `_u0` WHERE ( (`session`=1))
+-- exists: replay
+SELECT EXISTS(SELECT 1 FROM `{S}`.`session` WHERE ( (`subject`="a")AND(`session`=1)))
+-- exists over a join: replay
+SELECT EXISTS(SELECT 1 FROM `{S}`.`session` NATURAL JOIN `{S}`.`trial` WHERE ( (`rt`>0.5)))
+-- exists that is false: replay
+SELECT EXISTS(SELECT 1 FROM `{S}`.`session` WHERE ( (`subject`="nobody")))
+-- exists of an antijoin: replay
+SELECT EXISTS(SELECT 1 FROM `{S}`.`session` WHERE ((`subject`,`session`) not in (SELECT `subject`,`session` FROM `{S}`.`trial`)))
+-- exists of an antijoin that is false: replay
+SELECT EXISTS(SELECT 1 FROM `{S}`.`pair` WHERE ((`subject`) not in (SELECT `subject` FROM `{S}`.`subject`)))
+-- exists of an aggregation: replay
+SELECT EXISTS(SELECT `subject`,count(*) as `n` FROM `{S}`.`trial` GROUP BY `subject` HAVING ( (n>2)))
+-- exists of a list: replay
+SELECT EXISTS(SELECT 1 FROM `{S}`.`session` WHERE ( ( (`subject`) in (SELECT `subject` FROM `{S}`.`pair`) OR (`subject`,`session`) in (SELECT `subject`,`session` FROM `{S}`.`trial` WHERE ( (trial=2))))))
+-- exists in a condition: replay
+SELECT `subject` FROM `{S}`.`subject` WHERE species='mouse' AND EXISTS(SELECT 1 FROM `{S}`.`probe` WHERE probe = 2)
+-- scalar subquery: replay
+SELECT `subject`,`session`,`trial` FROM `{S}`.`trial` WHERE rt > (SELECT avg(rt) FROM `{S}`.`trial` WHERE choice='left')
+-- subquery in the select list: replay
+SELECT `subject`, (SELECT max(session) FROM `{S}`.`session`) AS last FROM `{S}`.`subject` WHERE species='rat'
+-- greater than all: replay
+SELECT `subject`,`session` FROM `{S}`.`session` WHERE session >= ALL (SELECT session FROM `{S}`.`session` WHERE subject='b')
+-- common table expression: exact
+WITH mice AS (SELECT subject FROM `{S}`.subject WHERE species = 'mouse') SELECT s.subject, s.session FROM `{S}`.session s JOIN mice ON mice.subject = s.subject
+-- view: exact
+SELECT subject, trial FROM `{S}`.fast WHERE trial = 1
+-- count taken as data: replay
+SELECT count(DISTINCT `subject`,`session`) FROM `{S}`.`trial` WHERE ( (`choice`="left"))
+-- count of a derived table: replay
+SELECT count(*) FROM (SELECT DISTINCT `subject`,`session` FROM `{S}`.`trial`) AS distinct_count
+-- insert from a query: replay
+INSERT INTO `{S}`.`pair` (`subject`,`s1`,`s2`) SELECT `subject`,`s1`,`s2` FROM (SELECT `subject`,`session` as `s1` FROM `{S}`.`session`) as `$9` NATURAL JOIN (SELECT `subject`,`session` as `s2` FROM `{S}`.`session` WHERE session > 1) as `$10` ON DUPLICATE KEY UPDATE `subject`=`{S}`.`pair`.`subject`
+-- json value: mysql
+SELECT `probe` FROM `{S}`.`probe` WHERE ( (json_value(`meta`, _utf8mb4'$.a.b' returning unsigned)=3))
+-- regular expression: exact
+SELECT `subject` FROM `{S}`.`subject` WHERE species REGEXP '^m'
+-- populate keys: replay
+SELECT `subject`,`session` FROM `{S}`.`session` WHERE ((`subject`,`session`) not in (SELECT `subject`,`session` FROM `{S}`.`trial`)) AND ((`subject`,`session`) not in (SELECT `subject`,`session` FROM `{S}`.`~~trial`))
