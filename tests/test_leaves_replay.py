@@ -47,7 +47,7 @@ ROWS: dict[str, list[tuple[Any, ...]]] = {
         ("a", 2, 1, 0.4, "left"),
         ("b", 1, 1, 0.6, "left"),
         ("b", 1, 2, None, "right"),
-        ("c", 2, 1, 0.2, "left"),
+        ("c", 2, 1, 0.2, "LEFT"),
         ("c", 2, 2, 0.7, None),
     ],
     "probe": [(1, "np1", '{"a": {"b": 3}}'), (2, "np2", '{"a": {"b": 4}}'), (3, "np2", None)],
@@ -154,8 +154,7 @@ class Lab:
         for (group, outputs), yes in zip(rows, touched, strict=True):
             if yes or (rule.kind is RuleKind.GROUP and group in groups):
                 for (table, key), role in zip(outputs, roles, strict=True):
-                    grouped = rule.kind is RuleKind.GROUP
-                    if key is not None and (role is Role.TARGET or grouped):
+                    if key is not None and role is Role.TARGET:
                         yield table, key
 
     @staticmethod

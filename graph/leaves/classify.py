@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from sqlglot import exp
@@ -123,6 +124,10 @@ def _unrestricted(tree: exp.Expr) -> bool:
     return all(tree.args.get(part) is None for part in ("where", "having", "limit", "offset"))
 
 
+#: DataJoint numbers the aliases of its derived tables and unions anew in each statement.
+_COUNTED_ALIAS = re.compile(r"\$\d*|_u\d+")
+
+
 def expression_text(tree: exp.Expr) -> str | None:
     """FROM, WHERE, GROUP BY and HAVING of a query as one canonical text: what a preview and its count share."""
     if isinstance(tree, exp.Subquery):
@@ -145,7 +150,7 @@ def expression_text(tree: exp.Expr) -> str | None:
         if value is not None:
             shell.set(part, [item.copy() for item in value] if isinstance(value, list) else value.copy())
     for alias in shell.find_all(exp.TableAlias):
-        if alias.name.startswith("$"):
+        if _COUNTED_ALIAS.fullmatch(alias.name):
             alias.set("this", exp.to_identifier("$"))
     return shell.sql(dialect="mysql", comments=False)
 

@@ -61,9 +61,10 @@ def expose(query: exp.Query, wanted: Iterable[int], prepared: Prepared, *, body:
 
 
 def expose_groups(select: exp.Select, wanted: Iterable[int], prepared: Prepared) -> tuple[exp.Query, int]:
-    """The rows of a block before grouping: grouping columns first, then the keys of the wanted occurrences.
+    """The rows of a block before grouping: a number for the group, then the keys of the wanted occurrences.
 
-    Returns the query and the number of grouping columns.
+    Returns the query and the number of its grouping columns: 0 where all rows are one group. The server numbers the
+    groups, since only it knows which strings its collation takes for equal.
     """
     order = list(wanted)
     block = _without_filters(select.copy())
@@ -71,12 +72,15 @@ def expose_groups(select: exp.Select, wanted: Iterable[int], prepared: Prepared)
     block.set("expressions", [exp.alias_(node, f"djproxy_g{i}") for i, node in enumerate(groups)])
     inner = _plain(block, set(order), prepared, keep=True)
     shell = exp.Select(distinct=exp.Distinct())
-    for index in range(len(groups)):
-        shell.append("expressions", _column(f"djproxy_g{index}", "djproxy_r"))
+    if groups:
+        order_by = exp.Order(
+            expressions=[exp.Ordered(this=_column(f"djproxy_g{index}", "djproxy_r")) for index in range(len(groups))]
+        )
+        shell.append("expressions", exp.Window(this=exp.Anonymous(this="DENSE_RANK"), order=order_by))
     for occurrence in order:
         for name in key_names(occurrence, prepared):
             shell.append("expressions", _column(name, "djproxy_r"))
-    return shell.from_(_derived(inner, "djproxy_r")), len(groups)
+    return shell.from_(_derived(inner, "djproxy_r")), min(len(groups), 1)
 
 
 def group_expressions(select: exp.Select) -> list[exp.Expr]:
@@ -159,6 +163,9 @@ def _plain(select: exp.Select, wanted: set[int], prepared: Prepared, *, keep: bo
                 added += [_column(name, source.alias) for name in key_names(occurrence, prepared)]
     if left:
         added += _join_conditions(select, left, prepared)
+    for condition in positive_ins(select):
+        if condition.meta.get("loose"):
+            condition.replace(exp.true())
     if keep:
         select.set("expressions", [*select.expressions, *added])
     else:
@@ -194,6 +201,8 @@ def _join_conditions(select: exp.Select, wanted: set[int], prepared: Prepared) -
             continue
         wanted = wanted - inside
         added += _join_in(select, condition, inside, prepared)
+        # The join says it all now; where it compares loosely, the condition itself would say too much.
+        condition.replace(exp.true())
     if wanted:
         names = ", ".join(sorted(str(prepared.tables[occurrence].name) for occurrence in wanted))
         raise Unreadable(f"a subquery over {names} stands where it is not followed yet")
@@ -218,8 +227,18 @@ def _join_in(select: exp.Select, condition: exp.In, inside: set[int], prepared: 
     shell = shell.from_(_derived(opened, "djproxy_i"))
     select.append("joins", exp.Join(this=_derived(shell, alias)))
     for index, operand in enumerate(left):
-        _add_condition(select, exp.EQ(this=operand.copy(), expression=_column(f"djproxy_c{number}_{index}", alias)))
+        column = _column(f"djproxy_c{number}_{index}", alias)
+        _add_condition(select, _equal(operand, column, loose=bool(condition.meta.get("loose"))))
     return [_column(name, alias) for name in keys]
+
+
+def _equal(left: exp.Expr, right: exp.Expr, *, loose: bool) -> exp.Expr:
+    """left = right; `loose` also where one is NULL: they are not known to differ."""
+    equal: exp.Expr = exp.EQ(this=left.copy(), expression=right)
+    if loose:
+        for side in (left, right):
+            equal = exp.Or(this=equal, expression=exp.Is(this=side.copy(), expression=exp.null()))
+    return equal
 
 
 def _add_condition(select: exp.Select, condition: exp.Expr) -> None:

@@ -25,8 +25,10 @@ from graph.leaves.links import (
     in_occurrences,
     kept_occurrences,
     link,
+    literals,
     negative_ins,
     positive_ins,
+    under_or,
 )
 from graph.leaves.parse import Unreadable
 from graph.leaves.prepare import clause_conjuncts, conjuncts, negated
@@ -40,6 +42,7 @@ from graph.leaves.scope import (
     is_grouped,
     is_limited,
     output_taints,
+    outputs,
     projection_named,
     source_columns,
     sources,
@@ -49,8 +52,11 @@ from graph.leaves.scope import (
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A rule before it is written as SQL text: conditions and targets are occurrence numbers, in the order of the
-    query's key columns after its `group` grouping columns."""
+    """A rule before it is written as SQL text.
+
+    The query gives `group` grouping columns, then the keys of the conditions, then those of the targets (occurrence
+    numbers; a group's row may be both).
+    """
 
     kind: RuleKind
     query: exp.Query
@@ -108,15 +114,51 @@ def _inside_limited_union(select: exp.Select, parent: exp.Select) -> bool:
     return False
 
 
-def _flip(query: exp.Select, numbers: list[int]) -> None:
-    """Turns conjuncts round: the rows that they stop become the rows that they let through."""
-    for number in numbers:
-        for conjunct in _numbered(query, [number]):
-            turned = conjuncts(negated(conjunct.this))
-            inner = turned[0]
-            for node in turned[1:]:
-                inner = exp.And(this=inner, expression=node)
-            conjunct.set("this", inner)
+def _flip(query: exp.Select, number: int, prepared: Prepared, target: int | None = None) -> None:
+    """Turns a conjunct round: the rows that it stops become the rows that it lets through.
+
+    NULLs make a third kind of row, neither stopped nor let through, so the INs of a turned conjunct compare loosely,
+    but for the one that is looked at (`target`): what matches it by NULL has a rule of its own.
+    """
+    for conjunct in _numbered(query, [number]):
+        turned = conjuncts(negated(conjunct.this))
+        inner = turned[0]
+        for node in turned[1:]:
+            inner = exp.And(this=inner, expression=node)
+        conjunct.set("this", inner)
+        for condition in literals(conjunct, negative=False):
+            if condition.meta["in"] != target and _nullable(condition, prepared):
+                condition.meta["loose"] = True
+
+
+def _nullable(condition: exp.In, prepared: Prepared) -> bool:
+    """Whether an IN over a subquery may be NULL."""
+    select = condition.find_ancestor(exp.Select)
+    operands = in_operands(condition)
+    if select is None or any(_may_be_null(select, operand, prepared) for operand in operands):
+        return True
+    return any(_output_may_be_null(condition.args["query"], index, prepared) for index in range(len(operands)))
+
+
+def _drop(query: exp.Select, numbers: list[int]) -> None:
+    for conjunct in _numbered(query, numbers):
+        conjunct.set("this", exp.true())
+
+
+def _negative_numbers(query: exp.Expr) -> list[int]:
+    """The conjuncts with a NOT IN that decide whether the query gives a row: those of its own FROM and of what it
+    reaches through positive INs, not those inside what a NOT IN looks at."""
+    if isinstance(query, exp.Subquery):
+        return _negative_numbers(query.this)
+    if isinstance(query, exp.SetOperation):
+        return _negative_numbers(query.this) + _negative_numbers(query.expression)
+    if not isinstance(query, exp.Select):
+        return []
+    conditions = clause_conjuncts(query, "where")
+    found = [int(conjunct.meta["conjunct"]) for conjunct in conditions if negative_ins(conjunct)]
+    inner = [source.node for source in sources(query) if source.occurrence is None]
+    inner += [condition.args["query"] for condition in positive_ins(query)]
+    return found + [number for node in inner for number in _negative_numbers(node)]
 
 
 def _numbered(query: exp.Expr, numbers: list[int]) -> list[exp.Paren]:
@@ -132,7 +174,12 @@ def _anti_joins(select: exp.Select, prepared: Prepared) -> Iterator[Draft]:
 def _anti_join(select: exp.Select, conjunct: exp.Paren, condition: exp.In, prepared: Prepared) -> Iterator[Draft]:
     anchor = _anchor(select)
     block = anchor.block.copy()
-    _flip(block, [*anchor.flips, int(conjunct.meta["conjunct"])])
+    number = int(conjunct.meta["conjunct"])
+    for outer in anchor.flips:
+        _flip(block, outer, prepared)
+    # A row that several conditions stop is kept out by the first of them; the later ones do not matter to it.
+    _drop(block, [other for other in _negative_numbers(block) if other > number])
+    _flip(block, number, prepared, int(condition.meta["in"]))
     inside = condition.args["query"]
     groups = [from_occurrences(inside), *([number] for number in in_occurrences(inside))]
     for targets in groups:
@@ -145,36 +192,60 @@ def _anti_join(select: exp.Select, conjunct: exp.Paren, condition: exp.In, prepa
 def _nulls(select: exp.Select, condition: exp.In, prepared: Prepared) -> Iterator[Draft]:
     """`x NOT IN (…NULL…)` is never true, and `NULL NOT IN (…)` only for an empty list: a witness for each."""
     query = inner_query(condition.args["query"])
-    if any(_may_be_null(select, operand, prepared) for operand in in_operands(condition)):
-        yield _witness(query, prepared, "NULL NOT IN a list that has a row")
-    if not isinstance(query, exp.Select):
-        for branch in query.find_all(exp.Select):
-            if any(_may_be_null(branch, item, prepared) for item in branch.expressions):
-                raise Unreadable("NOT IN over a UNION that may give NULL is not followed yet")
+    operands = in_operands(condition)
+    if any(_may_be_null(select, operand, prepared) for operand in operands):
+        yield from _witness(query, prepared, "NULL NOT IN a list that has a row")
+    nullable = [index for index in range(len(operands)) if _output_may_be_null(query, index, prepared)]
+    if not nullable:
         return
-    nullable = [item.unalias() for item in query.expressions if _may_be_null(query, item, prepared)]
-    if not nullable or is_grouped(query):
+    if not isinstance(query, exp.Select) or is_grouped(query) or is_limited(query):
+        # Which of its rows are NULL does not show before it is computed: all of it stays.
+        yield from _whole(query, prepared)
         return
     with_null = query.copy()
-    test: exp.Expr = exp.Is(this=nullable[0].copy(), expression=exp.null())
-    for item in nullable[1:]:
-        test = exp.Or(this=test, expression=exp.Is(this=item.copy(), expression=exp.null()))
-    with_null.where(exp.Paren(this=test), copy=False)
-    yield _witness(with_null, prepared, "a NULL in a NOT IN list")
+    tests: list[exp.Expr] = [
+        exp.Is(this=query.expressions[index].unalias().copy(), expression=exp.null()) for index in nullable
+    ]
+    with_null.where(exp.Paren(this=exp.or_(*tests)), copy=False)
+    yield from _witness(with_null, prepared, "a NULL in a NOT IN list")
 
 
-def _witness(query: exp.Query, prepared: Prepared, reason: str) -> Draft:
-    numbers = from_occurrences(query)
-    return Draft(
-        RuleKind.WITNESS, expose(query, numbers, prepared, body=True), (), tuple(numbers), reason=f"witness: {reason}"
-    )
+def _witness(query: exp.Query, prepared: Prepared, reason: str) -> Iterator[Draft]:
+    """One row of a query, with all that it is made of."""
+    if any(under_or(condition) for select in blocks(query) for condition in positive_ins(select)):
+        yield from _whole(query, prepared)
+        return
+    numbers = [*from_occurrences(query), *in_occurrences(query)]
+    exposed = expose(query, numbers, prepared)
+    yield Draft(RuleKind.WITNESS, exposed, (), tuple(numbers), reason=f"witness: {reason}")
+
+
+def _whole(query: exp.Query, prepared: Prepared) -> Iterator[Draft]:
+    for number in [*from_occurrences(query), *in_occurrences(query)]:
+        reason = "a list of NOT IN that may hold NULL, complete"
+        yield Draft(RuleKind.LEAF, expose(query, [number], prepared), (), (number,), reason=reason)
+
+
+def _output_may_be_null(query: exp.Expr, index: int, prepared: Prepared) -> bool:
+    """Whether a column of a query's result may be NULL, by its position."""
+    if isinstance(query, exp.Subquery):
+        return _output_may_be_null(query.this, index, prepared)
+    if isinstance(query, exp.SetOperation):
+        return any(_output_may_be_null(side, index, prepared) for side in (query.this, query.expression))
+    if not isinstance(query, exp.Select):
+        return True
+    if any(isinstance(node, exp.Star) for item in query.expressions for node in (item, item.this)):
+        name = outputs(query, prepared)[index]
+        return _may_be_null(query, exp.column(exp.to_identifier(name, quoted=True)), prepared)
+    return _may_be_null(query, query.expressions[index], prepared)
 
 
 def _may_be_null(select: exp.Select, item: exp.Expr, prepared: Prepared) -> bool:
+    """Whether an expression over a block's FROM may be NULL; a yes may be wrong, a no is not."""
     inner = item.unalias()
     while isinstance(inner, exp.Paren):
         inner = inner.this
-    if isinstance(inner, exp.Literal):
+    if isinstance(inner, exp.Literal | exp.Count):
         return False
     if not isinstance(inner, exp.Column) or isinstance(inner.this, exp.Star):
         return True
@@ -184,10 +255,8 @@ def _may_be_null(select: exp.Select, item: exp.Expr, prepared: Prepared) -> bool
     if source.occurrence is not None:
         return prepared.tables[source.occurrence].column(inner.name).nullable
     query = inner_query(source.node)
-    if not isinstance(query, exp.Select):
-        return True
-    behind = projection_named(query, inner.name) or exp.column(inner.name)
-    return _may_be_null(query, behind, prepared)
+    names = [name.lower() for name in outputs(query, prepared)]
+    return _output_may_be_null(query, names.index(inner.name.lower()), prepared)
 
 
 @dataclass(slots=True)
@@ -336,17 +405,9 @@ def _whole_groups(select: exp.Select, prepared: Prepared) -> Iterator[Draft]:
     rows = select.copy()
     targets = [tuple(numbers), *((number,) for number in _own_ins(select))]
     for wanted in targets:
-        order = [*conditions, *(number for number in wanted if number not in conditions)]
-        query, groups = expose_groups(rows, order, prepared)
-        kept = tuple(number for number in order if number in wanted)
-        yield Draft(
-            RuleKind.GROUP,
-            query,
-            tuple(conditions),
-            kept,
-            groups,
-            "a group whose aggregate is tested, complete",
-        )
+        query, groups = expose_groups(rows, [*conditions, *wanted], prepared)
+        reason = "a group whose aggregate is tested, complete"
+        yield Draft(RuleKind.GROUP, query, tuple(conditions), wanted, groups, reason)
 
 
 def _own_ins(select: exp.Select) -> list[int]:
@@ -368,9 +429,10 @@ def _outer_joins(select: exp.Select, tested: _Tested, prepared: Prepared) -> Ite
         targets = [n for n in from_occurrences(select) if n in occurrences(join.this)]
         conditions = [n for n in anchor.conditions if n not in targets]
         block = anchor.block.copy()
-        _flip(block, anchor.flips)
-        for conjunct in _numbered(block, list(tested.outer.get(number, set()))):
-            conjunct.set("this", exp.true())
+        looking = [conjunct for guarded in tested.guarded for conjunct in tested.outer.get(guarded, ())]
+        for outer in anchor.flips:
+            _flip(block, outer, prepared)
+        _drop(block, [*looking, *_negative_numbers(block)])
         for copy in block.find_all(exp.Join):
             if copy.meta.get("join") == number:
                 copy.set("side", None)

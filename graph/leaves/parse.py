@@ -6,6 +6,7 @@ statement for the server and a comment for the parser.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -51,6 +52,8 @@ LEXICAL_MODES = frozenset({"ANSI_QUOTES", "NO_BACKSLASH_ESCAPES", "PIPES_AS_CONC
 #: Combination modes that switch ANSI_QUOTES and PIPES_AS_CONCAT on.
 ANSI_MODES = frozenset({"ANSI", "DB2", "MAXDB", "MSSQL", "ORACLE", "POSTGRESQL"})
 
+_REPLACE = re.compile(r"\A\s*REPLACE\b", re.IGNORECASE)
+
 
 @dataclass(frozen=True, slots=True)
 class Query:
@@ -82,7 +85,8 @@ def parse(sql: str, session: Session) -> Query:
     words = modes(session)
     dialect = _dialect(words)
     try:
-        tokens = dialect.tokenize(sql)
+        # sqlglot's tokenizer takes a REPLACE statement for a command that it does not look into.
+        tokens = dialect.tokenize(_REPLACE.sub("INSERT", sql, count=1))
     except SqlglotError as error:
         raise Unreadable(f"the text cannot be split into words: {_first_line(error)}") from None
     if _has_executable_comment(sql):
@@ -93,6 +97,8 @@ def parse(sql: str, session: Session) -> Query:
     if not tokens:
         raise Unreadable("it is empty")
     verb = next((token.text.upper() for token in tokens if token.text != "("), "")
+    if verb == "INSERT" and _REPLACE.match(sql):
+        verb = "REPLACE"
     if verb in ("INSERT", "REPLACE", "CREATE"):
         return _written_query(verb, tokens, sql, dialect)
     tree = _parse_tokens(tokens, sql, dialect)

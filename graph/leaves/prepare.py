@@ -233,6 +233,8 @@ def _number(prepared: Prepared, default_schema: str | None) -> None:
         select.meta["block"] = number
     for number, join in enumerate(prepared.tree.find_all(exp.Join, bfs=False)):
         join.meta["join"] = number
+    for number, condition in enumerate(prepared.tree.find_all(exp.In, bfs=False)):
+        condition.meta["in"] = number
 
 
 def _number_conjuncts(select: exp.Select) -> None:

@@ -168,16 +168,11 @@ def _is_alternative(root: exp.Query) -> bool:
 
 
 def _rule(draft: Draft, prepared: Prepared, session: Session, statement: int) -> Rule:
-    """A draft as text. A table among both conditions and targets is a target that is asked for first."""
-    order = [*draft.conditions, *(number for number in draft.targets if number not in draft.conditions)]
-    if draft.kind in (RuleKind.LEAF, RuleKind.WITNESS):
-        order = list(draft.targets)
+    names = [prepared.tables[number].name for number in (*draft.conditions, *draft.targets)]
+    roles = [Role.CONDITION] * len(draft.conditions) + [Role.TARGET] * len(draft.targets)
+    outputs = tuple(Output(name, role) for name, role in zip(names, roles, strict=True))
     keyless = [prepared.tables[number] for number in draft.targets if not prepared.tables[number].key]
-    outputs = tuple(
-        Output(prepared.tables[number].name, Role.CONDITION if number in draft.conditions else Role.TARGET)
-        for number in order
-    )
-    if keyless and len(order) == 1:
+    if keyless and len(outputs) == 1:
         return Rule(draft.kind, _any_row(keyless[0]), outputs, session, 0, statement, draft.reason)
     return Rule(draft.kind, render(draft.query), outputs, session, draft.group, statement, draft.reason)
 

@@ -86,6 +86,8 @@ SELECT `subject`,count(*) as n FROM `{S}`.`trial` GROUP BY `subject` ORDER BY n,
 SELECT count(*) as `n`, avg(`rt`) as `m` FROM `{S}`.`trial` WHERE ( (`choice`='left'))
 -- universal group: replay
 SELECT `species`,count(*) as `n` FROM `{S}`.`subject` GROUP BY `species`
+-- group by a string that its collation takes for others: replay
+SELECT choice, COUNT(*) FROM `{S}`.trial WHERE choice IS NOT NULL GROUP BY choice HAVING COUNT(*) <> 3
 -- group by an expression: replay
 SELECT YEAR(session_date) y, COUNT(*) FROM `{S}`.session GROUP BY y HAVING COUNT(*) <> 2
 -- antijoin: replay

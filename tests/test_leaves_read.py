@@ -1,0 +1,176 @@
+"""What the text of a statement alone tells: its class, the tables that it names, previews and their counts."""
+
+from __future__ import annotations
+
+import pytest
+
+from graph.leaves import read
+from graph.names import TableName
+from graph.statement import Session, StatementClass
+
+LAB = Session(schema="lab")
+
+DATA, CHECK, WRITE = StatementClass.DATA, StatementClass.CHECK, StatementClass.WRITE
+NOT_DATA, UNRESOLVED = StatementClass.NOT_DATA, StatementClass.UNRESOLVED
+
+
+@pytest.mark.parametrize(
+    ("sql", "expected"),
+    [
+        ("SELECT `a` FROM `s`.`t` WHERE ( (`a`=1))", DATA),
+        ("SELECT a FROM t LIMIT 3", DATA),
+        ("TABLE s.t", DATA),
+        ("(SELECT a FROM s.t) UNION (SELECT a FROM s.u)", DATA),
+        ("WITH x AS (SELECT a FROM s.t) SELECT * FROM x", DATA),
+        ("SELECT EXISTS(SELECT 1 FROM `s`.`t` WHERE ( (`a`=1)))", DATA),
+        ("SELECT EXISTS(SELECT 1 FROM `s`.`t`) AS yes", DATA),
+        ("INSERT INTO s.u (a) SELECT a FROM s.t ON DUPLICATE KEY UPDATE `a`=`s`.`u`.`a`", DATA),
+        ("REPLACE INTO s.u SELECT * FROM s.t", DATA),
+        ("CREATE TEMPORARY TABLE x AS SELECT a FROM s.t", DATA),
+        ("SELECT count(*) FROM s.t", CHECK),
+        ("SELECT count(DISTINCT `a`,`b`) FROM `s`.`t`", CHECK),
+        ("SELECT count(*) FROM (SELECT DISTINCT `a`,`b` FROM `s`.`t`) AS distinct_count", CHECK),
+        ("SELECT count(1) FROM (SELECT a, count(*) n FROM s.t GROUP BY a) `$1`", CHECK),
+        ("SELECT a, count(*) FROM s.t GROUP BY a", DATA),
+        ("SELECT count(*), avg(a) FROM s.t", DATA),
+        ("SELECT connection_id()", NOT_DATA),
+        ("SELECT @@version", NOT_DATA),
+        ("SELECT CURRENT_TIMESTAMP(3) + INTERVAL -1 SECOND", NOT_DATA),
+        ("SELECT table_name FROM information_schema.tables WHERE table_schema='s'", NOT_DATA),
+        ("SELECT user FROM mysql.user", NOT_DATA),
+        ("SELECT * FROM `s`.`~log`", NOT_DATA),
+        ("SELECT EXISTS(SELECT 1 FROM `s`.`~jobs` WHERE ( (`key_hash`='x')))", NOT_DATA),
+        ("SELECT attribute_name, lineage FROM `s`.`~lineage` WHERE table_name='t'", NOT_DATA),
+        ("SELECT a FROM s.t WHERE a NOT IN (SELECT a FROM `s`.`~~t`)", DATA),
+        ("SHOW FULL COLUMNS FROM `t` IN `s`", NOT_DATA),
+        ("SET sql_mode='ANSI_QUOTES'", NOT_DATA),
+        ("START TRANSACTION WITH CONSISTENT SNAPSHOT", NOT_DATA),
+        ("EXPLAIN SELECT a FROM s.t", NOT_DATA),
+        ("CREATE TABLE s.t (a int)", NOT_DATA),
+        ("INSERT INTO s.t SELECT 1, 2", WRITE),
+        ("CALL s.p()", UNRESOLVED),
+        ("DELETE FROM t USING t JOIN u", UNRESOLVED),
+        ("UPDATE s.t JOIN s.u USING (a) SET t.b = u.b", UNRESOLVED),
+        ("SELECT a FROM s.t /*!80000 WHERE a = 1 */", UNRESOLVED),
+        ("SELECT a FROM s.t WHERE (((", UNRESOLVED),
+        ("EXECUTE x", UNRESOLVED),
+    ],
+)
+def test_class(sql: str, expected: StatementClass) -> None:
+    reading = read(sql, LAB)
+    assert reading.statement_class is expected, reading.reason
+    assert expected is DATA or reading.reason
+
+
+def test_nesting_beyond_the_parser_is_unresolved_with_a_reason() -> None:
+    sql = "SELECT a FROM s.t WHERE " + "(" * 5000 + "a" + ")" * 5000
+    reading = read(sql, LAB)
+    assert reading.statement_class is UNRESOLVED
+    assert "nested too deeply" in reading.reason
+
+
+def test_occurrences_carry_the_restriction_as_written_and_the_default_schema() -> None:
+    reading = read(
+        "SELECT a FROM t WHERE b > 1 AND (a) IN (SELECT a FROM other.u WHERE c = 'x') AND a NOT IN (SELECT a FROM v)",
+        LAB,
+    )
+    found = {occurrence.table: occurrence for occurrence in reading.occurrences}
+    assert set(found) == {TableName("lab", "t"), TableName("other", "u"), TableName("lab", "v")}
+    assert found[TableName("other", "u")].restriction == "c = 'x'"
+    assert [found[TableName(*name)].role for name in (("lab", "t"), ("other", "u"), ("lab", "v"))] == [
+        "from",
+        "in",
+        "not in",
+    ]
+
+
+def test_a_table_without_any_schema_is_named_without_one() -> None:
+    (occurrence,) = read("SELECT a FROM t", Session()).occurrences
+    assert occurrence.table == TableName("", "t")
+
+
+def test_names_of_common_table_expressions_are_no_tables() -> None:
+    reading = read("WITH x AS (SELECT a FROM s.t) SELECT * FROM x", LAB)
+    assert [occurrence.table for occurrence in reading.occurrences] == [TableName("s", "t")]
+
+
+def test_insert_select_names_what_it_writes() -> None:
+    reading = read("INSERT IGNORE INTO `s`.`u` (`a`) SELECT a FROM t", LAB)
+    assert [(str(o.table), o.role) for o in reading.occurrences] == [("s.u", "write"), ("lab.t", "from")]
+
+
+def test_ansi_quotes_make_names_of_double_quotes() -> None:
+    ansi = read("SELECT a FROM \"t\" WHERE b = 'x'", Session(schema="lab", sql_mode="ANSI_QUOTES"))
+    assert [str(o.table) for o in ansi.occurrences] == ["lab.t"]
+
+
+def test_no_backslash_escapes_ends_strings_where_the_server_does() -> None:
+    session = Session(schema="lab", sql_mode="NO_BACKSLASH_ESCAPES")
+    reading = read("SELECT a FROM t WHERE b = 'x\\' AND c = 'y'", session)
+    assert reading.statement_class is DATA
+    assert read("SELECT a FROM t WHERE b = 'x\\' AND c = 'y'", LAB).statement_class is UNRESOLVED
+
+
+def test_pipes_as_concat_is_not_guessed() -> None:
+    sql = "SELECT a FROM t WHERE a || b"
+    assert read(sql, LAB).statement_class is DATA
+    assert read(sql, Session(schema="lab", sql_mode="ANSI")).statement_class is UNRESOLVED
+
+
+#: What DataJoint 2.3.5 sends for the display of a query, and for the count that follows.
+PREVIEWS = [
+    (
+        "SELECT `subject`,`session`,`d` FROM `cap`.`session` ORDER BY `subject`, `session` LIMIT 13",
+        "SELECT count(*) FROM (SELECT DISTINCT `subject`,`session` FROM `cap`.`session`) AS distinct_count",
+    ),
+    (
+        "SELECT `subject`,`d` FROM `cap`.`session` WHERE ( (session>0))AND( (`subject`='a')) "
+        "ORDER BY `subject` LIMIT 13",
+        "SELECT count(DISTINCT `subject`) FROM `cap`.`session` WHERE ( (session>0))AND( (`subject`='a'))",
+    ),
+    (
+        "SELECT `subject`,`species` FROM `cap`.`session` JOIN `cap`.`subject` USING (`subject`) "
+        "ORDER BY `subject` LIMIT 13",
+        "SELECT count(*) FROM (SELECT DISTINCT `subject`,`session` FROM `cap`.`session` JOIN `cap`.`subject` "
+        "USING (`subject`)) AS distinct_count",
+    ),
+    (
+        "SELECT `subject`,count(*) as `n` FROM `cap`.`subject` LEFT JOIN `cap`.`session` USING (`subject`) "
+        "GROUP BY `subject` ORDER BY `subject` LIMIT 13",
+        "SELECT count(1) FROM (SELECT `subject`,count(*) as `n` FROM `cap`.`subject` LEFT JOIN `cap`.`session` "
+        "USING (`subject`) GROUP BY `subject`) `$0`",
+    ),
+    (
+        "SELECT `subject`,`s` FROM (SELECT `subject`,`session` as `s` FROM `cap`.`session`) as `$2` WHERE ( (s>0)) "
+        "ORDER BY `subject`, `s` LIMIT 13",
+        "SELECT count(*) FROM (SELECT DISTINCT `subject`,`s` FROM (SELECT `subject`,`session` as `s` "
+        "FROM `cap`.`session`) as `$3` WHERE ( (s>0))) AS distinct_count",
+    ),
+    (
+        "SELECT `subject`,`session` FROM (SELECT * FROM ((SELECT `subject`,`session` FROM `cap`.`session`) UNION "
+        "(SELECT `subject`,`session` FROM `cap`.`trial`)) as `_u0`) as `$4` ORDER BY `subject` LIMIT 13",
+        "SELECT count(*) FROM (SELECT DISTINCT `subject`,`session` FROM (SELECT * FROM ((SELECT `subject`,`session` "
+        "FROM `cap`.`session`) UNION (SELECT `subject`,`session` FROM `cap`.`trial`)) as `_u1`) as `$5`) "
+        "AS distinct_count",
+    ),
+    (
+        "SELECT DISTINCT `species` FROM `cap`.`subject` ORDER BY `species` LIMIT 13",
+        "SELECT count(DISTINCT `species`) FROM `cap`.`subject`",
+    ),
+]
+
+
+@pytest.mark.parametrize(("preview", "count"), PREVIEWS)
+def test_a_preview_and_its_count_name_the_same_expression(preview: str, count: str) -> None:
+    shown, counted = read(preview, LAB), read(count, LAB)
+    assert shown.preview_of is not None
+    assert shown.preview_of == counted.count_of
+    assert counted.statement_class is CHECK
+
+
+def test_other_expressions_are_no_preview_of_each_other() -> None:
+    shown = [read(preview, LAB).preview_of for preview, _ in PREVIEWS]
+    assert len(set(shown)) == len(shown)
+    assert read("SELECT a FROM s.t ORDER BY a LIMIT 13 OFFSET 2", LAB).preview_of is None
+    assert read("SELECT a FROM s.t LIMIT 13", LAB).preview_of is None
+    assert read("SELECT a FROM s.t", LAB).count_of is None
