@@ -1,0 +1,1 @@
+"""Things to try djproxy with; the tests use them too."""

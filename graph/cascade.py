@@ -1,0 +1,263 @@
+"""From rules to a slice: the rows that the rules ask for, and all that these need."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import networkx as nx
+
+from graph import quoting
+from graph.closure import Closure, Edge, component_order
+from graph.database import Database
+from graph.datajoint import Parts, is_housekeeping, lineage_rows, part_edges
+from graph.errors import InputError, StatementError
+from graph.keys import decoder, key_columns, key_expression
+from graph.leaves.rules import Output, Role, Rule, RuleKind
+from graph.names import TableName
+from graph.schema import Schema, Table, require_select, view_tables
+from graph.slice import Key, Slice, TableSlice
+from graph.statement import Session
+
+__all__ = ["Parts", "cascade", "leaf_rule"]
+
+
+def leaf_rule(table: Table, where: str | None = None, session: Session | None = None) -> Rule:
+    """The rule for hand-picked rows: those of a base table for which `where` holds, or all of them.
+
+    `where` is SQL over the table's own columns (subqueries allowed). Raises InputError for a view.
+    """
+    if table.view is not None:
+        raise InputError(f"{table.name} is a view; pick rows of its base tables")
+    columns = [key_expression(column, quoting.identifier(column.name)) for column in key_columns(table)]
+    sql = f"SELECT {', '.join(columns) or '1'} FROM {quoting.table(table.name)}"
+    if where is not None:
+        # On a line of its own, so that a comment at its end does not swallow the parenthesis.
+        sql += f" WHERE (\n{where}\n)"
+    reason = f"picked: {where}" if where is not None else "picked: all rows"
+    return Rule(RuleKind.LEAF, sql, (Output(table.name, Role.TARGET),), session or Session(), reason=reason)
+
+
+def cascade(
+    database: Database,
+    schema: Schema,
+    rules: Sequence[Rule],
+    *,
+    parts: Parts = Parts.MERGE,
+    structure: Iterable[TableName] = (),
+    progress: Callable[[str], None] | None = None,
+) -> Slice:
+    """The least slice that holds what the rules ask for and is closed under foreign keys and `parts`.
+
+    `structure` names tables and views that are needed even without rows. It is computed in one snapshot;
+    within `database.snapshot()`, in that one.
+    Raises InputError for a rule about an unknown table or a view, GrantError for a missing right before
+    anything is computed, ServerError when the connection breaks. A rule that the server refuses ends
+    nothing: see `Slice.refused`.
+    """
+    with database.snapshot():
+        run = _Run(database, schema, parts, progress or (lambda text: None))
+        run.check(rules, structure)
+        run.settle(rules)
+        return run.slice(rules, structure)
+
+
+#: A row of a table by its key; None is no row at all.
+_Row = tuple[TableName, Key | None]
+
+
+@dataclass(slots=True)
+class _Awaiting:
+    """Targets that enter the slice as soon as all of one of the `conditions` are in it."""
+
+    conditions: set[tuple[_Row, ...]] = field(default_factory=set)
+    targets: set[_Row] = field(default_factory=set)
+
+
+class _Reader:
+    """Finds the row of one output among the values of a rule's row."""
+
+    def __init__(self, table: Table, start: int) -> None:
+        self.width = len(table.key)
+        self._name = table.name
+        self._start, self._end = start, start + self.width
+        self._decode = decoder(table)
+        self._never = is_housekeeping(table.name)
+
+    def read(self, values: tuple[Any, ...]) -> _Row:
+        if self._never:
+            return self._name, None
+        if self.width == 0:
+            return self._name, ()
+        if values[self._start] is None:
+            return self._name, None
+        return self._name, self._decode(values[self._start : self._end])
+
+
+class _Run:
+    def __init__(self, database: Database, schema: Schema, parts: Parts, progress: Callable[[str], None]) -> None:
+        self._database = database
+        self._schema = schema
+        self._edges = [Edge.of(key) for name in sorted(schema.graph) for key in schema.parents(name)] + part_edges(
+            schema, parts
+        )
+        self._closure = Closure(database, schema, self._edges, progress)
+        self._progress = progress
+        self._refused: dict[int, str] = {}
+        self._warnings: list[str] = []
+
+    def check(self, rules: Sequence[Rule], structure: Iterable[TableName]) -> None:
+        """Raises InputError for tables that no rule may be about, GrantError for one that cannot be read."""
+        targets = {output.table for rule in rules for output in rule.outputs}
+        for name in sorted(targets):
+            table = self._schema.tables.get(name)
+            if table is None:
+                raise InputError(f"there is no table {name}")
+            if table.view is not None:
+                raise InputError(f"{name} is a view; rules are about its base tables")
+        reach: nx.DiGraph[TableName] = nx.DiGraph((edge.source, edge.target) for edge in self._edges)
+        reach.add_nodes_from(targets)
+        needed = targets.union(*(nx.descendants(reach, name) for name in targets))
+        require_select(self._database, self._schema, needed.union(structure))
+
+    def settle(self, rules: Sequence[Rule]) -> None:
+        """Adds what the rules ask for until none asks for more.
+
+        What leaves and guards need is in before a witness is looked for, since it may be among it.
+        """
+        for number, rule in enumerate(rules, 1):
+            if rule.kind is RuleKind.LEAF:
+                self._progress(f"rule {number} of {len(rules)}: {rule.reason}")
+                self._add_leaf(rule)
+        self._closure.close()
+        waiting = [(rule, self._awaiting(rule)) for rule in rules if rule.kind in (RuleKind.GUARD, RuleKind.GROUP)]
+        witnesses = [rule for rule in rules if rule.kind is RuleKind.WITNESS]
+        while True:
+            while any([self._admit(rule, awaiting) for rule, awaiting in waiting]):
+                self._closure.close()
+            if not witnesses:
+                return
+            self._add_witness(witnesses.pop(0))
+            self._closure.close()
+
+    def slice(self, rules: Sequence[Rule], structure: Iterable[TableName]) -> Slice:
+        named = {output.table for rule in rules for output in rule.outputs}
+        exported = self._with_ancestors(named.union(self._closure.tables, structure))
+        for lineage, keys in lineage_rows(self._database, self._schema, exported):
+            self._closure.add(lineage, keys, "lineage of the exported tables, which DataJoint 2 joins by")
+            exported.add(lineage.name)
+        tables = {name: self._table_slice(name) for name in self._ordered(exported)}
+        warnings = (*self._warnings, *self._closure.warnings)
+        return Slice(self._schema, tables, warnings, self._refused)
+
+    def _add_leaf(self, rule: Rule) -> None:
+        with self._refusable(rule):
+            self._add_rows((row for _, rows in self._evaluated(rule) for row in rows), rule.reason)
+
+    def _awaiting(self, rule: Rule) -> list[_Awaiting]:
+        """What a guard or group may still ask for, read once: its rows do not change within the snapshot."""
+        groups: dict[tuple[object, ...], _Awaiting] = defaultdict(_Awaiting)
+        with self._refusable(rule):
+            for group, rows in self._evaluated(rule):
+                targets, conditions = set[_Row](), []
+                for row, output in zip(rows, rule.outputs, strict=True):
+                    if output.role is Role.TARGET:
+                        targets.add(row)
+                    elif row[1] is not None:
+                        conditions.append(row)
+                # Rows of a guard that wait for the same conditions may as well be one.
+                awaiting = groups[tuple(conditions) if rule.kind is RuleKind.GUARD else group]
+                awaiting.conditions.add(tuple(conditions))
+                awaiting.targets |= targets
+            return list(groups.values())
+        return []
+
+    def _admit(self, rule: Rule, awaiting: list[_Awaiting]) -> bool:
+        """Adds the targets whose conditions have come true, and forgets these; True when one was new."""
+        targets, still = set[_Row](), []
+        for item in awaiting:
+            if any(map(self._all_held, item.conditions)):
+                targets |= item.targets
+            else:
+                still.append(item)
+        awaiting[:] = still
+        return self._add_rows(targets, rule.reason)
+
+    def _add_witness(self, rule: Rule) -> None:
+        with self._refusable(rule):
+            first: tuple[_Row, ...] = ()
+            for number, (_, rows) in enumerate(self._evaluated(rule)):
+                if self._all_held(rows):
+                    return
+                if number == 0:
+                    first = rows
+            self._add_rows(first, rule.reason)
+
+    def _add_rows(self, rows: Iterable[_Row], reason: str) -> bool:
+        found: dict[TableName, set[Key]] = defaultdict(set)
+        for name, key in rows:
+            if key is not None:
+                found[name].add(key)
+        tables = self._schema.tables
+        return any([self._closure.add(tables[name], keys, reason) for name, keys in found.items()])
+
+    def _all_held(self, rows: Iterable[_Row]) -> bool:
+        return all(key is None or self._closure.holds(name, key) for name, key in rows)
+
+    def _evaluated(self, rule: Rule) -> Iterator[tuple[tuple[object, ...], tuple[_Row, ...]]]:
+        """The rows of a rule's SELECT: its grouping columns, and a row for each of its outputs."""
+        readers: list[_Reader] = []
+        start = rule.group
+        for output in rule.outputs:
+            readers.append(_Reader(self._schema.tables[output.table], start))
+            start += readers[-1].width
+        for values in self._database.rows(rule.sql, rule.session):
+            yield values[: rule.group], tuple([reader.read(values) for reader in readers])
+
+    @contextmanager
+    def _refusable(self, rule: Rule) -> Iterator[None]:
+        """A refusal of a rule's SQL is noted and ends what is done with the rule, nothing else."""
+        try:
+            yield
+        except StatementError as error:
+            if rule.statement is not None:
+                self._refused.setdefault(rule.statement, str(error))
+            else:
+                self._warnings.append(f"{rule.reason}: {error}")
+
+    def _with_ancestors(self, names: Iterable[TableName]) -> set[TableName]:
+        """Known tables with their ancestors, and with the tables that views among them show."""
+        needed: set[TableName] = set()
+        ahead = set(names)
+        while ahead:
+            reached = {name for name in self._schema.ancestors(ahead) if name in self._schema.tables} - needed
+            needed |= reached
+            ahead = {
+                table
+                for name in reached
+                if (view := self._schema.tables[name].view) is not None
+                for table in view_tables(view)
+            } - needed
+        return needed
+
+    def _ordered(self, names: set[TableName]) -> list[TableName]:
+        """Parents before children; views after what they show; the tables of a cycle by name."""
+        graph: nx.DiGraph[TableName] = nx.DiGraph()
+        graph.add_nodes_from(names)
+        for name in names:
+            table = self._schema.tables[name]
+            needs = view_tables(table.view) if table.view is not None else set(self._schema.graph[name])
+            graph.add_edges_from((need, name) for need in needs if need in names)
+        return [name for component in component_order(graph) for name in sorted(component)]
+
+    def _table_slice(self, name: TableName) -> TableSlice:
+        table = self._schema.tables[name]
+        if table.view is not None:
+            return TableSlice(table, frozenset(), False, 0, 0)
+        total, keys = self._closure.total(name), frozenset(self._closure.keys(name))
+        whole = self._closure.whole(name)
+        rows = total if whole else len(keys)
+        return TableSlice(table, keys, whole, rows, total, self._closure.reasons(name))

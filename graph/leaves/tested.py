@@ -1,0 +1,167 @@
+"""What the conditions of a query look at: aggregates, and columns from the optional sides of outer joins.
+
+Only what is looked at needs a guard. A condition on an aggregate needs none when a larger group can but make it true
+(a count above a constant), a condition on an optional column none when a missing partner cannot make it true.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from sqlglot import exp
+
+from graph.leaves.expose import in_operands
+from graph.leaves.links import negative_ins
+from graph.leaves.prepare import clause_conjuncts
+from graph.leaves.scope import (
+    Prepared,
+    Taint,
+    blocks,
+    find_source,
+    inner_query,
+    is_limited,
+    output_taints,
+    projection_named,
+    source_columns,
+    sources,
+    taints_of,
+)
+
+
+@dataclass(slots=True)
+class Tested:
+    """Taints that a condition looks at: aggregates by block, outer joins with the conjuncts that look."""
+
+    aggregates: set[tuple[str, int]] = field(default_factory=set)
+    outer: dict[int, set[int]] = field(default_factory=dict)
+    guarded: set[int] = field(default_factory=set)
+
+
+def tested(prepared: Prepared) -> Tested:
+    found = Tested()
+    for select in blocks(prepared.tree):
+        for part in ("where", "having"):
+            for conjunct in clause_conjuncts(select, part):
+                _look(found, select, conjunct, int(conjunct.meta["conjunct"]), prepared)
+        for join in select.args.get("joins") or []:
+            if join.args.get("on") is not None:
+                _look(found, select, join.args["on"], None, prepared)
+        if is_limited(select) and select.args.get("order") is not None:
+            taints = taints_of(select, select.args["order"], prepared)
+            found.aggregates |= {taint.cause for taint in taints}
+            found.guarded |= {taint.number for taint in taints if taint.kind == "outer"}
+        found.aggregates |= _merged_taints(select, prepared)
+    return found
+
+
+def _look(found: Tested, select: exp.Select, node: exp.Expr, conjunct: int | None, prepared: Prepared) -> None:
+    """Notes the taints that a condition looks at; those of an IN's subquery are looked at by the comparison."""
+    taints = set(taints_of(select, node, prepared))
+    for condition in [*_in_list(node), *negative_ins(node)]:
+        for inner in output_taints(condition.args["query"], prepared).values():
+            taints |= inner
+    for taint in taints:
+        if taint.kind == "aggregate":
+            if not _monotone(select, node, prepared):
+                found.aggregates.add(taint.cause)
+            continue
+        if conjunct is not None:
+            found.outer.setdefault(taint.number, set()).add(conjunct)
+        if not _rejects_null(select, node, taint, prepared):
+            found.guarded.add(taint.number)
+
+
+def _in_list(node: exp.Expr) -> list[exp.In]:
+    """The IN conditions over subqueries anywhere in an expression, negated ones among them."""
+    return [found for found in node.find_all(exp.In) if found.args.get("query") is not None]
+
+
+def _merged_taints(select: exp.Select, prepared: Prepared) -> set[tuple[str, int]]:
+    """Aggregates that a NATURAL JOIN or USING compares."""
+    found: set[tuple[str, int]] = set()
+    seen: set[str] = set()
+    for source in sources(select):
+        names = {name.lower() for name in source_columns(source, prepared)}
+        join = source.join
+        compared: set[str] = set()
+        if join is not None and (join.method or "").upper() == "NATURAL":
+            compared = names & seen
+        elif join is not None and join.args.get("using"):
+            compared = {node.name.lower() for node in join.args["using"]}
+        seen |= names
+        for other in sources(select):
+            if other.occurrence is None:
+                taints = output_taints(inner_query(other.node), prepared)
+                found |= {t.cause for name in compared for t in taints.get(name, ()) if t.kind == "aggregate"}
+    return found
+
+
+def _monotone(select: exp.Select, node: exp.Expr, prepared: Prepared) -> bool:
+    """Whether a condition that holds for part of a group holds for the whole group: a count or maximum above a
+    constant."""
+    while isinstance(node, exp.Paren):
+        node = node.this
+    if isinstance(node, exp.GT | exp.GTE):
+        grows, constant = node.this, node.expression
+    elif isinstance(node, exp.LT | exp.LTE):
+        grows, constant = node.expression, node.this
+    else:
+        return False
+    return isinstance(constant, exp.Literal) and _grows(select, grows, prepared)
+
+
+def _grows(select: exp.Select, node: exp.Expr, prepared: Prepared) -> bool:
+    while isinstance(node, exp.Paren):
+        node = node.this
+    if isinstance(node, exp.Count | exp.Max):
+        return True
+    if not isinstance(node, exp.Column):
+        return False
+    behind = None if node.table else projection_named(select, node.name)
+    if behind is not None:
+        return _grows(select, behind, prepared)
+    source = find_source(select, node, prepared)
+    if source is None or source.occurrence is not None:
+        return False
+    query = inner_query(source.node)
+    if not isinstance(query, exp.Select):
+        return False
+    behind = projection_named(query, node.name)
+    return behind is not None and _grows(query, behind, prepared)
+
+
+_COMPARISONS = (exp.EQ, exp.NEQ, exp.GT, exp.GTE, exp.LT, exp.LTE, exp.Like, exp.Between, exp.In, exp.RegexpLike)
+_ARITHMETIC = (exp.Add, exp.Sub, exp.Mul, exp.Div, exp.Mod, exp.Neg, exp.Paren)
+
+
+def _rejects_null(select: exp.Select, node: exp.Expr, taint: Taint, prepared: Prepared) -> bool:
+    """Whether a condition cannot hold where the tainted column is NULL."""
+    if isinstance(node, exp.Paren):
+        return _rejects_null(select, node.this, taint, prepared)
+    if isinstance(node, exp.And | exp.Or):
+        sides = [_rejects_null(select, side, taint, prepared) for side in (node.this, node.expression)]
+        return any(sides) if isinstance(node, exp.And) else all(sides)
+    if isinstance(node, exp.Not):
+        inner = node.this
+        while isinstance(inner, exp.Paren):
+            inner = inner.this
+        if isinstance(inner, exp.Is):
+            return _strict(select, inner.this, taint, prepared)
+        comparison = isinstance(inner, _COMPARISONS) and not inner.args.get("query")
+        return comparison and _rejects_null(select, inner, taint, prepared)
+    if isinstance(node, exp.Column):
+        return _strict(select, node, taint, prepared)
+    if isinstance(node, exp.In):
+        return any(_strict(select, operand, taint, prepared) for operand in in_operands(node))
+    if isinstance(node, _COMPARISONS):
+        return any(_strict(select, child, taint, prepared) for child in (node.this, node.args.get("expression")))
+    return False
+
+
+def _strict(select: exp.Select, node: exp.Expr | None, taint: Taint, prepared: Prepared) -> bool:
+    """Whether an expression is NULL when the tainted column is."""
+    if isinstance(node, exp.Column):
+        return any(t.cause == taint.cause and t.direct for t in taints_of(select, node, prepared))
+    if isinstance(node, _ARITHMETIC):
+        return any(_strict(select, child, taint, prepared) for child in node.iter_expressions())
+    return False

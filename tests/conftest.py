@@ -1,0 +1,41 @@
+"""Private servers for the tests: one per flavour on this machine, for the whole session."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from examples.private_server import PrivateServer, flavours
+from tests.harness import Djproxy
+
+
+@pytest.fixture(scope="session", params=flavours())
+def server(request: pytest.FixtureRequest) -> Iterator[PrivateServer]:
+    """A running server of each flavour found on this machine."""
+    with PrivateServer.start(request.param) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def restored(server: PrivateServer) -> Iterator[PrivateServer]:
+    """A second server of the same flavour, for restored copies; a test drops the schemas that it restores there."""
+    with PrivateServer.start(server.flavour) as running:
+        yield running
+
+
+@pytest.fixture
+def djproxy(tmp_path: Path) -> Djproxy:
+    """The command, with recordings of its own."""
+    return Djproxy(tmp_path / "home")
+
+
+@pytest.fixture
+def database(server: PrivateServer) -> Iterator[str]:
+    """The name of a fresh schema, dropped afterwards."""
+    name = f"t_{secrets.token_hex(4)}"
+    server.execute(f"CREATE DATABASE `{name}`")
+    yield name
+    server.execute(f"DROP DATABASE IF EXISTS `{name}`")
