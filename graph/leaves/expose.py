@@ -256,7 +256,11 @@ def in_operands(condition: exp.In) -> list[exp.Expr]:
 
 
 def _fold_offset(query: exp.Query) -> None:
-    """LIMIT k OFFSET o → LIMIT o + k: the skipped rows take part as well."""
+    """LIMIT k OFFSET o → LIMIT o + k: the skipped rows take part as well.
+
+    Only for a query by itself. Inside another one the LIMIT lets through what it lets through; the rows that it skips
+    are asked for where the limited query is looked at by itself.
+    """
     offset = query.args.get("offset")
     limit = query.args.get("limit")
     if offset is None:
@@ -271,9 +275,9 @@ def _fold_offset(query: exp.Query) -> None:
 
 def _limited(select: exp.Select, wanted: set[int], prepared: Prepared, *, keep: bool) -> exp.Select:
     """LIMIT over a block whose rows the keys do not multiply."""
-    _fold_offset(select)
     if keep:
         return _plain(select, wanted, prepared, keep=True)
+    _fold_offset(select)
     select.set("expressions", _needed_by_order(select))
     inner = _plain(select, wanted, prepared, keep=True)
     shell = exp.Select()
@@ -302,7 +306,8 @@ def _rejoined(select: exp.Select, wanted: set[int], prepared: Prepared, *, keep:
     number = int(select.meta["block"])
     whole, rows = f"djproxy_d{number}", f"djproxy_b{number}"
     complete = select.copy()
-    _fold_offset(complete)
+    if not keep:
+        _fold_offset(complete)
     if not is_limited(complete):
         complete.set("order", None)
     if is_grouped(select):
@@ -378,7 +383,8 @@ def _union(query: exp.Union, wanted: set[int], prepared: Prepared, *, keep: bool
     if not limited:
         return opened
     complete = query.copy()
-    _fold_offset(complete)
+    if not keep:
+        _fold_offset(complete)
     shell = exp.Select(expressions=[exp.Column(this=exp.Star(), table=exp.to_identifier("djproxy_b", quoted=True))])
     condition: exp.Expr = exp.true()
     for name in names:

@@ -180,7 +180,7 @@ def _anti_join(select: exp.Select, conjunct: exp.Paren, condition: exp.In, prepa
     for targets in groups:
         conditions = [number for number in anchor.conditions if number not in targets]
         query = expose(block, [*conditions, *targets], prepared, body=True)
-        yield Draft(RuleKind.GUARD, query, tuple(conditions), tuple(targets), reason="stops a row by NOT IN")
+        yield Draft(RuleKind.GUARD, query, tuple(conditions), tuple(targets), reason="keeps other rows out by NOT IN")
     yield from _nulls(select, condition, prepared)
 
 
@@ -212,12 +212,12 @@ def _witness(query: exp.Query, prepared: Prepared, reason: str) -> Iterator[Draf
         return
     numbers = [*from_occurrences(query), *in_occurrences(query)]
     exposed = expose(query, numbers, prepared)
-    yield Draft(RuleKind.WITNESS, exposed, (), tuple(numbers), reason=f"witness: {reason}")
+    yield Draft(RuleKind.WITNESS, exposed, (), tuple(numbers), reason=f"stands for {reason}")
 
 
 def _whole(query: exp.Query, prepared: Prepared) -> Iterator[Draft]:
     for number in [*from_occurrences(query), *in_occurrences(query)]:
-        reason = "a list of NOT IN that may hold NULL, complete"
+        reason = "completes a list of NOT IN that may hold NULL"
         yield Draft(RuleKind.LEAF, expose(query, [number], prepared), (), (number,), reason=reason)
 
 
@@ -229,7 +229,7 @@ def _whole_groups(select: exp.Select, prepared: Prepared) -> Iterator[Draft]:
     targets = [tuple(numbers), *((number,) for number in _own_ins(select))]
     for wanted in targets:
         query, groups = expose_groups(rows, [*conditions, *wanted], prepared)
-        reason = "a group whose aggregate is tested, complete"
+        reason = "completes a group whose aggregate is tested"
         yield Draft(RuleKind.GROUP, query, tuple(conditions), wanted, groups, reason)
 
 
@@ -261,5 +261,5 @@ def _outer_joins(select: exp.Select, looks: Tested, prepared: Prepared) -> Itera
                 copy.set("side", None)
         query = expose(block, [*conditions, *targets], prepared, body=True)
         yield Draft(
-            RuleKind.GUARD, query, tuple(conditions), tuple(targets), reason="the partner of a row in an outer join"
+            RuleKind.GUARD, query, tuple(conditions), tuple(targets), reason="partner of a row in an outer join"
         )

@@ -132,8 +132,9 @@ def _independent(prepared: Prepared) -> Iterator[tuple[exp.Query, bool]]:
 
 
 def _lineage(root: exp.Query, prepared: Prepared, *, exists: bool) -> Iterator[Draft]:
-    """The rows that the result of a query is made of; with `exists` one of its rows is enough."""
-    if exists:
+    """The rows that the result of a query is made of; with `exists` one of its rows is enough (not so after an
+    OFFSET, which skips rows that must be there)."""
+    if exists and root.args.get("offset") is None:
         root = _first_only(root)
         if not _is_alternative(root) and not (isinstance(root, exp.Select) and is_grouped(root)):
             numbers = [*from_occurrences(root), *in_occurrences(root)]
@@ -142,20 +143,19 @@ def _lineage(root: exp.Query, prepared: Prepared, *, exists: bool) -> Iterator[D
                 expose(root, numbers, prepared),
                 (),
                 tuple(numbers),
-                reason="a row that the statement asked for exists",
+                reason="shows that a row exists, as statements asked",
             )
             return
     for number in [*from_occurrences(root), *in_occurrences(root)]:
         query = expose(root, [number], prepared)
-        yield Draft(RuleKind.LEAF, query, (), (number,), reason="rows that the statement used")
+        yield Draft(RuleKind.LEAF, query, (), (number,), reason="used by recorded statements")
 
 
 def _first_only(root: exp.Query) -> exp.Query:
-    """One group stands for all when only existence is asked; a LIMIT without OFFSET changes nothing then."""
+    """One group stands for all when only existence is asked; a LIMIT changes nothing then."""
     root = root.copy()
-    if root.args.get("offset") is None:
-        root.set("limit", None)
-    if isinstance(root, exp.Select) and is_grouped(root) and not is_limited(root):
+    root.set("limit", None)
+    if isinstance(root, exp.Select) and is_grouped(root):
         groups = group_expressions(root)
         if groups:
             root.set("order", exp.Order(expressions=[exp.Ordered(this=node) for node in groups]))

@@ -140,6 +140,8 @@ SELECT EXISTS(SELECT 1 FROM `{S}`.`session` WHERE ( (`subject`="nobody")))
 SELECT EXISTS(SELECT 1 FROM `{S}`.`session` WHERE ((`subject`,`session`) not in (SELECT `subject`,`session` FROM `{S}`.`trial`)))
 -- exists of an antijoin that is false: replay
 SELECT EXISTS(SELECT 1 FROM `{S}`.`pair` WHERE ((`subject`) not in (SELECT `subject` FROM `{S}`.`subject`)))
+-- exists after an offset: replay
+SELECT EXISTS(SELECT 1 FROM `{S}`.`subject` WHERE ((`subject`) in (SELECT `subject` FROM `{S}`.`trial`)) ORDER BY `subject` LIMIT 2 OFFSET 1)
 -- exists of an aggregation: replay
 SELECT EXISTS(SELECT `subject`,count(*) as `n` FROM `{S}`.`trial` GROUP BY `subject` HAVING ( (n>2)))
 -- exists of a list: replay

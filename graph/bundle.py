@@ -1,0 +1,199 @@
+"""The folder that an export writes: the scripts, what they are about, and what is to be published."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+import unicodedata
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from graph.documents import FORMAT, FORMAT_VERSION, Judged, Meta, manifest, queries, review
+from graph.errors import InputError
+from graph.fingerprint import Fingerprint
+from graph.names import TableName
+from graph.script import Origin, dump_script, restore_script
+from graph.slice import Slice
+
+#: All that may lie in a bundle; anything else in the folder is somebody's own and keeps us from replacing it.
+_FILES: Final = frozenset({"dump.sh", "review.json", "report.html"})
+_PUBLISHED: Final = frozenset({"slice.sql", "restore.sh", "manifest.json", "queries.sql", "files.tsv"})
+#: What a dump that was killed leaves behind.
+_LEFT_OVER: Final = ".dump."
+
+_LONGEST_NAME: Final = 80
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """A bundle on disk."""
+
+    folder: Path
+
+    @property
+    def dump_script(self) -> Path:
+        """What writes the slice."""
+        return self.folder / "dump.sh"
+
+    @property
+    def publish(self) -> Path:
+        """The folder that may go out."""
+        return self.folder / "publish"
+
+
+def safe_name(paper: str) -> str:
+    """A folder's name for a paper: letters, digits, `-`, `_` and `.` only.
+
+    Where that changes the name, a part of its SHA-256 keeps different papers apart.
+    """
+    composed = unicodedata.normalize("NFC", paper)
+    kept = "".join(c if c.isalnum() or c in "-_." else "_" for c in composed)
+    kept = kept.lstrip(".-")
+    while len(kept.encode("utf-8", "replace")) > _LONGEST_NAME:
+        kept = kept[:-1]
+    if kept and kept == paper:
+        return kept
+    digest = hashlib.sha256(paper.encode("utf-8", "surrogateescape")).hexdigest()[:8]
+    return f"{kept.strip('_') or 'paper'}-{digest}"
+
+
+def open_bundle(folder: Path) -> Bundle:
+    """The bundle that lies in a folder. Raises InputError when there is none, or one of a newer format."""
+    _require_ours(folder)
+    return Bundle(folder)
+
+
+def write_bundle(
+    folder: Path,
+    slice_: Slice,
+    statements: Sequence[Judged],
+    meta: Meta,
+    fingerprints: Mapping[TableName, Fingerprint] | None = None,
+) -> Bundle:
+    """Writes a bundle, complete or not at all; an earlier bundle in that folder is replaced.
+
+    Raises InputError, and changes nothing, when the folder holds anything else or cannot be written.
+    """
+    target = folder.absolute()
+    require_writable(target)
+    known = fingerprints or {}
+    files = _contents(slice_, statements, meta, known)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        fresh = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+        try:
+            _write(fresh, files)
+            _put_in_place(fresh, target)
+        finally:
+            shutil.rmtree(fresh, ignore_errors=True)
+    except OSError as error:
+        raise InputError(f"cannot write the bundle into {target}: {error.strerror or error}") from error
+    return Bundle(target)
+
+
+def require_writable(folder: Path) -> None:
+    """Raises InputError unless a bundle may be written there: into nothing, an empty folder, or our own bundle."""
+    try:
+        if not os.path.lexists(folder):
+            return
+        if not folder.is_dir():
+            raise InputError(f"{folder} is not a folder; choose another one with --out")
+        if any(folder.iterdir()):
+            _require_ours(folder)
+            _require_nothing_else(folder)
+    except OSError as error:
+        raise InputError(f"cannot look into {folder}: {error.strerror or error}") from error
+
+
+def _require_ours(folder: Path) -> None:
+    try:
+        text = (folder / "review.json").read_text("utf-8")
+    except (OSError, UnicodeDecodeError):
+        raise InputError(f"{folder} is no bundle of djproxy's (it has no readable review.json)") from None
+    try:
+        found = json.loads(text)
+    except ValueError:
+        found = None
+    if not isinstance(found, dict) or found.get("format") != FORMAT:
+        raise InputError(f"{folder} is no bundle of djproxy's (its review.json says nothing of the kind)")
+    version = found.get("format_version")
+    if not isinstance(version, int) or version > FORMAT_VERSION:
+        raise InputError(f"the bundle in {folder} was written by a newer djproxy (format {version})")
+
+
+def _require_nothing_else(folder: Path) -> None:
+    others = [path.name for path in folder.iterdir() if path.name not in {*_FILES, "publish"}]
+    others = [name for name in others if not name.startswith(_LEFT_OVER)]
+    publish = folder / "publish"
+    if publish.is_dir():
+        others += [f"publish/{path.name}" for path in publish.iterdir() if path.name not in _PUBLISHED]
+    if others:
+        raise InputError(
+            f"{folder} holds files that djproxy did not write ({', '.join(sorted(others)[:5])});"
+            " move them away, or choose another folder with --out"
+        )
+
+
+def _contents(
+    slice_: Slice,
+    statements: Sequence[Judged],
+    meta: Meta,
+    fingerprints: Mapping[TableName, Fingerprint],
+) -> dict[str, tuple[str, int]]:
+    """Each file's text and mode."""
+    version = slice_.schema.server_version
+    lab = Origin(meta.paper, f"{meta.source}, {version}" if version else meta.source, meta.version)
+    public = Origin(meta.paper, version, meta.version)
+    published = {
+        "restore.sh": restore_script(slice_, public),
+        "queries.sql": queries(statements, meta.included),
+    }
+    checksums: dict[str, str | None] = {name: _sha256(text) for name, text in published.items()}
+    return {
+        "dump.sh": (dump_script(slice_, lab, fingerprints), 0o700),
+        "review.json": (review(slice_, statements, meta, fingerprints), 0o600),
+        "publish/restore.sh": (published["restore.sh"], 0o755),
+        "publish/queries.sql": (published["queries.sql"], 0o644),
+        "publish/manifest.json": (manifest(slice_, meta, {"slice.sql": None, **checksums}), 0o644),
+    }
+
+
+def _encode(text: str) -> bytes:
+    """Recorded texts may hold bytes that are no UTF-8."""
+    return text.encode("utf-8", "surrogateescape")
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(_encode(text)).hexdigest()
+
+
+def _write(folder: Path, files: Mapping[str, tuple[str, int]]) -> None:
+    (folder / "publish").mkdir()
+    for name, (text, mode) in files.items():
+        path = folder / name
+        path.write_bytes(_encode(text))
+        path.chmod(mode)
+    (folder / "publish").chmod(0o755)
+    folder.chmod(0o700)
+
+
+def _put_in_place(fresh: Path, target: Path) -> None:
+    """Renames the fresh folder to its name. What was there before comes back should that fail."""
+    if not target.exists():
+        fresh.rename(target)
+        return
+    old = Path(tempfile.mkdtemp(prefix=f".{target.name}.old.", dir=target.parent))
+    target.rename(old)
+    try:
+        fresh.rename(target)
+    except OSError:
+        with contextlib.suppress(OSError):
+            old.rename(target)
+        raise
+    shutil.rmtree(old, ignore_errors=True)

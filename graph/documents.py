@@ -1,0 +1,226 @@
+"""What a bundle holds beside its scripts: `review.json`, `publish/manifest.json` and `publish/queries.sql`."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from graph import quoting
+from graph.fingerprint import Fingerprint
+from graph.names import TableName
+from graph.schema import ForeignKey, Table
+from graph.script import foreign_keys_of, use
+from graph.selection import present, restrictions
+from graph.slice import Slice, TableSlice
+from graph.statement import Session, Statement, StatementClass
+
+FORMAT: Final = "djproxy bundle"
+FORMAT_VERSION: Final = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A recorded statement and what became of it.
+
+    `answers` is the SELECT that the slice answers for it, where that is not the statement itself (the SELECT of an
+    `INSERT … SELECT`).
+    """
+
+    statement: Statement
+    kind: StatementClass
+    reason: str
+    analysis: str = ""
+    answers: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Meta:
+    """What the documents say about the export as a whole.
+
+    `source` names the server (host and port), `versions` maps programs to their versions, `options` holds the export's
+    own; `included` are the classes of statements that the slice was computed from.
+    """
+
+    paper: str
+    source: str
+    version: str
+    analyses: tuple[str, ...] = ()
+    versions: Mapping[str, str] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)
+    included: frozenset[StatementClass] = frozenset({StatementClass.DATA})
+
+
+def review(
+    slice_: Slice,
+    statements: Sequence[Judged],
+    meta: Meta,
+    fingerprints: Mapping[TableName, Fingerprint],
+) -> str:
+    """All that was decided, for the lab: texts of statements and restrictions among it."""
+    return _json(
+        {
+            "format": FORMAT,
+            "format_version": FORMAT_VERSION,
+            "paper": meta.paper,
+            "analyses": list(meta.analyses),
+            "server": {"address": meta.source, "version": slice_.schema.server_version},
+            "versions": {"djproxy": meta.version, **meta.versions},
+            "options": dict(meta.options),
+            "included": sorted(str(kind) for kind in meta.included),
+            "rows": slice_.rows,
+            "warnings": list(slice_.warnings),
+            "tables": [_reviewed_table(s, slice_, fingerprints) for s in slice_.tables.values()],
+            "statements": [_reviewed_statement(judged) for judged in statements],
+        }
+    )
+
+
+def manifest(slice_: Slice, meta: Meta, checksums: Mapping[str, str | None]) -> str:
+    """What goes out with the slice.
+
+    `checksums` maps files to their SHA-256; None for what is not yet written. Both scripts find the one of slice.sql by
+    its line: four spaces, the name as key, the value.
+    """
+    return _json(
+        {
+            "format": FORMAT,
+            "format_version": FORMAT_VERSION,
+            "paper": meta.paper,
+            "versions": {"djproxy": meta.version, "server": slice_.schema.server_version},
+            "files": dict(checksums),
+            "rows": slice_.rows,
+            "tables": [_published_table(sliced) for sliced in present(slice_)],
+            "foreign_keys": [_foreign_key(key) for key in foreign_keys_of(slice_)],
+        }
+    )
+
+
+def queries(statements: Iterable[Judged], included: frozenset[StatementClass]) -> str:
+    """The statements that the slice answers, each once, as SQL that a client can run after the restore."""
+    lines = [
+        "-- The recorded queries that this slice answers, each with the settings of the session that sent it.",
+        "SET NAMES utf8mb4;",
+    ]
+    current: list[str] = []
+    seen: set[tuple[str, ...]] = set()
+    for judged in statements:
+        if judged.kind not in included:
+            continue
+        session = judged.statement.session
+        settings = list(_settings(session))
+        text = (judged.answers or judged.statement.sql).strip().rstrip(";").rstrip()
+        if (text, *settings) in seen:
+            continue
+        seen.add((text, *settings))
+        lines += ["", f"-- {_context(session)}"]
+        if settings != current:
+            lines += settings
+            current = settings
+        # On a line of its own: the statement may end in a comment.
+        lines += [text, ";"]
+    return "\n".join(lines) + "\n"
+
+
+def structure_digest(table: Table) -> str:
+    """SHA-256 of what a table's columns and keys are."""
+    columns = [[c.name, c.column_type, c.nullable, c.charset, c.collation, c.generated] for c in table.columns]
+    text = json.dumps([columns, table.key, sorted(table.unique), table.view], ensure_ascii=False)
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def _json(document: Mapping[str, Any]) -> str:
+    return json.dumps(document, indent=2, ensure_ascii=True) + "\n"
+
+
+def _reviewed_table(sliced: TableSlice, slice_: Slice, fingerprints: Mapping[TableName, Fingerprint]) -> dict[str, Any]:
+    name = sliced.table.name
+    taken = fingerprints.get(name)
+    view = sliced.table.view is not None
+    return {
+        "schema": name.schema,
+        "name": name.name,
+        "view": view,
+        "rows": sliced.rows,
+        "total": sliced.total,
+        "whole": sliced.whole,
+        "restriction": None if view or sliced.whole else restrictions(sliced),
+        "values": None if taken is None else taken.values,
+        "reasons": list(sliced.reasons),
+        "foreign_keys": [_foreign_key(key) for key in slice_.schema.parents(name)],
+    }
+
+
+def _reviewed_statement(judged: Judged) -> dict[str, Any]:
+    session = judged.statement.session
+    return {
+        "id": judged.statement.id,
+        "analysis": judged.analysis,
+        "class": str(judged.kind),
+        "reason": judged.reason,
+        "sql": judged.statement.sql,
+        "answers": judged.answers,
+        "session": {
+            "schema": session.schema,
+            "sql_mode": session.sql_mode,
+            "time_zone": session.time_zone,
+            "charset": session.charset,
+            "collation": session.collation,
+            "variables": dict(session.variables),
+        },
+    }
+
+
+def _published_table(sliced: TableSlice) -> dict[str, Any]:
+    name = sliced.table.name
+    return {
+        "schema": name.schema,
+        "name": name.name,
+        "view": sliced.table.view is not None,
+        "rows": sliced.rows,
+        "structure": structure_digest(sliced.table),
+    }
+
+
+def _foreign_key(key: ForeignKey) -> dict[str, Any]:
+    return {
+        "name": key.name,
+        "child": list(key.child),
+        "child_columns": list(key.child_columns),
+        "parent": list(key.parent),
+        "parent_columns": list(key.parent_columns),
+    }
+
+
+def _settings(session: Session) -> Iterator[str]:
+    """The statements that give a session its settings; what it did not set is the server's default."""
+    if session.schema is not None:
+        yield use(session.schema)
+    yield f"SET sql_mode = {_literal(session.sql_mode)}, time_zone = {_literal(session.time_zone)};"
+    if session.collation is not None:
+        yield f"SET collation_connection = {_literal(session.collation)};"
+    elif session.charset is not None:
+        yield f"SET character_set_connection = {_literal(session.charset)};"
+    else:
+        yield "SET NAMES utf8mb4;"
+    for name, literal in session.variables.items():
+        yield f"SET @{quoting.identifier(name)} = {literal};"
+
+
+def _literal(value: str | None) -> str:
+    return "DEFAULT" if value is None else quoting.string_literal(value)
+
+
+def _context(session: Session) -> str:
+    """The session's settings for people, in one line."""
+    parts = {
+        "schema": session.schema,
+        "sql_mode": session.sql_mode,
+        "time_zone": session.time_zone,
+        "charset": session.charset,
+        "collation": session.collation,
+    }
+    said = [f"{name} {' '.join(value.split()) or '(empty)'}" for name, value in parts.items() if value is not None]
+    return ", ".join(said) or "the server's own settings"

@@ -1,0 +1,130 @@
+"""Floating-point values that arrive bit for bit.
+
+mysqldump writes what the server shows: a FLOAT has six digits there (1.2345678806 becomes 1.23457), DOUBLE(M,D)
+its decimals, and minus zero turns into an integer. The text of a value cast to DOUBLE is exact, so the rows that
+would lose something get a statement of their own, written by the server itself: SQL that yields SQL.
+
+Where such a column is outside every key, mysqldump writes the row and an UPDATE corrects it. Where it is in a
+key, rounded values may collide or lead an UPDATE astray, so mysqldump leaves the row out and an INSERT brings it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import StrEnum
+
+from graph import quoting
+from graph.schema import Column, Table
+
+_APPROXIMATE = frozenset({"float", "double"})
+_NUMBERS = frozenset({"tinyint", "smallint", "mediumint", "int", "bigint", "decimal", "year"})
+_TEXTS = frozenset({"char", "varchar", "tinytext", "text", "mediumtext", "longtext", "enum", "set", "json"})
+_TIMES = frozenset({"date", "datetime", "time", "timestamp", "uuid", "inet4", "inet6"})
+#: What ON UPDATE CURRENT_TIMESTAMP may change behind an UPDATE's back.
+_TOUCHED = frozenset({"timestamp", "datetime"})
+
+_END = "';'"
+_END_OF_VALUES = "');'"
+
+
+class Repair(StrEnum):
+    """What brings the rows of a table whose floating-point values mysqldump would change."""
+
+    NONE = "none"
+    UPDATE = "update"
+    INSERT = "insert"
+
+
+def repair(table: Table) -> Repair:
+    """Which of them a table needs."""
+    approximate = {column.name for column in _approximate(table)}
+    if not approximate:
+        return Repair.NONE
+    keyed = {name for key in (table.key, *table.unique) for name in key}
+    return Repair.UPDATE if table.key and not approximate & keyed else Repair.INSERT
+
+
+def loses(table: Table) -> str:
+    """SQL that is true for the rows of which mysqldump would change a value, else false (never NULL)."""
+    return " OR ".join(f"COALESCE({_differs(column)}, FALSE)" for column in _approximate(table))
+
+
+def statement(table: Table) -> str:
+    """SQL that gives, for one row, the statement that brings its exact values.
+
+    NULL when that is longer than the server's max_allowed_packet.
+    """
+    return _update(table) if repair(table) is Repair.UPDATE else _insert(table)
+
+
+def literal(column: Column) -> str:
+    """SQL that gives a column's value as SQL, exact in a session in UTC."""
+    name = quoting.identifier(column.name)
+    # Not COALESCE: a value that is too long for the server also becomes NULL, and must not pass for one.
+    return f"IF({name} IS NULL, 'NULL', {_value(column, name)})"
+
+
+def double(name: str) -> str:
+    """SQL that gives the exact text of a floating-point column."""
+    return f"CAST(CAST({name} AS DOUBLE) AS CHAR)"
+
+
+def _approximate(table: Table) -> list[Column]:
+    return [column for column in _stored(table) if column.data_type in _APPROXIMATE]
+
+
+def _stored(table: Table) -> list[Column]:
+    return [column for column in table.columns if not column.generated]
+
+
+def _differs(column: Column) -> str:
+    name = quoting.identifier(column.name)
+    shown = f"CAST({name} AS CHAR)"
+    return f"CAST({shown} AS {column.data_type.upper()}) <> {name} OR {shown} = '-0'"
+
+
+def _value(column: Column, name: str) -> str:
+    kind = column.data_type
+    if kind in _APPROXIMATE:
+        exact = double(name)
+        return f"IF({exact} = '-0', '-0e0', {exact})"
+    if kind in _NUMBERS:
+        return f"CAST({name} AS CHAR)"
+    if kind == "bit":
+        return f"CONCAT('b''', BIN({name} + 0), '''')"
+    if kind in _TIMES:
+        return f"CONCAT('''', CAST({name} AS CHAR), '''')"
+    if kind in _TEXTS:
+        return f"CONCAT('_utf8mb4 x''', HEX(CONVERT({name} USING utf8mb4)), '''')"
+    return f"CONCAT('x''', HEX({name}), '''')"
+
+
+def _update(table: Table) -> str:
+    untouched = [
+        f"{name}={name}" for name in (quoting.identifier(c.name) for c in _stored(table) if c.data_type in _TOUCHED)
+    ]
+    parts = [quoting.string_literal(f"UPDATE {quoting.table(table.name)} SET ")]
+    parts += _assignments(_approximate(table), ", ")
+    if untouched:
+        parts.append(quoting.string_literal(", " + ", ".join(untouched)))
+    parts.append("' WHERE '")
+    parts += _assignments([table.column(name) for name in table.key], " AND ")
+    return f"CONCAT({', '.join([*parts, _END])})"
+
+
+def _assignments(columns: Iterable[Column], separator: str) -> list[str]:
+    """`name=value` for each column, as arguments of a CONCAT."""
+    parts: list[str] = []
+    for column in columns:
+        between = separator if parts else ""
+        parts += [quoting.string_literal(f"{between}{quoting.identifier(column.name)}="), literal(column)]
+    return parts
+
+
+def _insert(table: Table) -> str:
+    columns = _stored(table)
+    names = ", ".join(quoting.identifier(column.name) for column in columns)
+    parts = [quoting.string_literal(f"INSERT INTO {quoting.table(table.name)} ({names}) VALUES (")]
+    for position, column in enumerate(columns):
+        parts += [literal(column)] if position == 0 else ["','", literal(column)]
+    return f"CONCAT({', '.join([*parts, _END_OF_VALUES])})"

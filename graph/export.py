@@ -1,0 +1,178 @@
+"""Recorded statements → leaves → cascade → bundle: the one way from a recording to what is published."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from graph.bundle import Bundle, require_writable, write_bundle
+from graph.cascade import Parts, cascade
+from graph.database import Database
+from graph.documents import Judged, Meta
+from graph.errors import InputError
+from graph.fingerprint import take
+from graph.leaves import Resolution, read, resolve
+from graph.names import TableName
+from graph.schema import Schema, read_schema
+from graph.slice import Slice
+from graph.statement import Statement, StatementClass
+
+Progress = Callable[[str], None]
+
+#: Why the rows of a plain INSERT cannot be taken along.
+_WRITES_UNKNOWN = (
+    "which rows it wrote is not known: a recording keeps no inserted values; SELECT them while recording instead"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Export:
+    """An export as it was made: `statements` with their final classes and reasons."""
+
+    bundle: Bundle
+    slice: Slice
+    statements: tuple[Judged, ...]
+
+    @property
+    def classes(self) -> Counter[StatementClass]:
+        """Statements by class."""
+        return Counter(judged.kind for judged in self.statements)
+
+    @property
+    def unresolved(self) -> list[Judged]:
+        """The statements whose rows may be missing."""
+        return [judged for judged in self.statements if judged.kind is StatementClass.UNRESOLVED]
+
+
+def export(
+    database: Database,
+    recorded: Sequence[Judged],
+    folder: Path,
+    meta: Meta,
+    *,
+    parts: Parts = Parts.MERGE,
+    progress: Progress | None = None,
+) -> Export:
+    """Writes the bundle for recorded statements, each with the class that it got while recording.
+
+    `meta.included` are the classes taken into the slice. Raises InputError when there is nothing to export or the
+    folder is not ours, GrantError for a missing right, ServerError; nothing is written then.
+    """
+    say = progress or (lambda text: None)
+    require_writable(folder.absolute())
+    if not recorded:
+        raise InputError(f"the recording of paper {meta.paper} is empty: no statement went through the proxy")
+    with database.snapshot():
+        say("reading the schema")
+        schema = read_schema(database, _named_tables(recorded))
+        own_mode = str(database.value("SELECT @@GLOBAL.sql_mode"))
+        resolutions = _resolve_all(recorded, schema, meta.included, own_mode, say)
+        wanted = _needed(resolutions)
+        if not any(resolution.rules for resolution in wanted):
+            raise InputError(_nothing_to_export(recorded, resolutions, meta.paper))
+        rules = [rule for resolution in wanted for rule in resolution.rules]
+        structure = {name for r in wanted for name in (*r.tables, *r.views)}
+        slice_ = cascade(database, schema, rules, parts=parts, structure=structure, progress=progress)
+        say("taking fingerprints of the rows")
+        fingerprints = take(database, slice_)
+    statements = tuple(_judge(judged, resolutions, slice_) for judged in recorded)
+    bundle = write_bundle(folder, slice_, statements, meta, fingerprints)
+    return Export(bundle, slice_, statements)
+
+
+def _named_tables(recorded: Sequence[Judged]) -> set[TableName]:
+    """The tables that statements name, as far as their text tells the schema."""
+    texts = {_text(judged): judged for judged in recorded if judged.statement.sql}
+    found: set[TableName] = set()
+    for judged in texts.values():
+        if judged.kind is StatementClass.NOT_DATA:
+            continue
+        occurrences = read(judged.statement.sql, judged.statement.session).occurrences
+        found |= {occurrence.table for occurrence in occurrences if occurrence.table.schema}
+    return found
+
+
+#: Statements with equal text, context and class mean the same.
+_Text = tuple[object, ...]
+
+
+def _text(judged: Judged) -> _Text:
+    session = judged.statement.session
+    settings = (session.schema, session.sql_mode, session.time_zone, session.charset, session.collation)
+    return judged.statement.sql, judged.kind, settings, tuple(sorted(session.variables.items()))
+
+
+def _resolve_all(
+    recorded: Sequence[Judged], schema: Schema, included: Collection[StatementClass], own_mode: str, say: Progress
+) -> dict[_Text, Resolution]:
+    """What each distinct statement is and needs. `own_mode` is the sql_mode of sessions that set none."""
+    found: dict[_Text, Resolution] = {}
+    for number, judged in enumerate(recorded):
+        text = _text(judged)
+        if text in found:
+            continue
+        if number % 200 == 0:
+            say(f"statement {number + 1} of {len(recorded)}")
+        found[text] = _resolve_one(judged, schema, included, own_mode)
+    return found
+
+
+def _resolve_one(judged: Judged, schema: Schema, included: Collection[StatementClass], own_mode: str) -> Resolution:
+    kind = judged.kind
+    if kind is StatementClass.WRITE and kind in included:
+        return Resolution(StatementClass.UNRESOLVED, _WRITES_UNKNOWN)
+    if not judged.statement.sql or kind in (StatementClass.NOT_DATA, StatementClass.WRITE):
+        return Resolution(kind, judged.reason)
+    if kind in (StatementClass.PREVIEW, StatementClass.CHECK) and kind not in included:
+        return Resolution(kind, judged.reason)
+    statement = judged.statement
+    if statement.session.sql_mode is None:
+        statement = replace(statement, session=replace(statement.session, sql_mode=own_mode))
+    resolution = resolve(statement, schema)
+    if resolution.statement_class in (StatementClass.UNRESOLVED, StatementClass.NOT_DATA):
+        return resolution
+    return replace(resolution, statement_class=kind if kind in included else resolution.statement_class)
+
+
+def _needed(resolutions: dict[_Text, Resolution]) -> list[Resolution]:
+    return [resolution for resolution in resolutions.values() if resolution.rules]
+
+
+def _nothing_to_export(recorded: Sequence[Judged], resolutions: dict[_Text, Resolution], paper: str) -> str:
+    unresolved = [r for r in resolutions.values() if r.statement_class is StatementClass.UNRESOLVED]
+    if unresolved:
+        return (
+            f"none of the {len(recorded)} statements of paper {paper} can be exported; the first of "
+            f"{len(unresolved)} unresolved ones: {unresolved[0].reason}"
+        )
+    classes = Counter(str(judged.kind) for judged in recorded)
+    counts = ", ".join(f"{number} {name}" for name, number in sorted(classes.items()))
+    return f"the recording of paper {paper} holds no data to export ({counts}); see djproxy show, and --include"
+
+
+def _judge(judged: Judged, resolutions: dict[_Text, Resolution], slice_: Slice) -> Judged:
+    """The final class of a statement. What the server refused to evaluate is unresolved."""
+    resolution = resolutions[_text(judged)]
+    ids = {rule.statement for rule in resolution.rules if rule.statement is not None}
+    refused = [slice_.refused[number] for number in ids if number in slice_.refused]
+    if refused:
+        reason = f"the server refused to compute its rows: {refused[0]}"
+        return replace(judged, kind=StatementClass.UNRESOLVED, reason=reason)
+    return replace(
+        judged,
+        kind=resolution.statement_class,
+        reason=resolution.reason or judged.reason,
+        answers=resolution.replay,
+    )
+
+
+def replayed(statements: Sequence[Judged], included: Collection[StatementClass]) -> list[Statement]:
+    """The SELECTs that a restored copy must answer as the source does, each once."""
+    found: dict[_Text, Statement] = {}
+    for judged in statements:
+        if judged.kind in included:
+            text = judged.answers or judged.statement.sql
+            found.setdefault(_text(judged), replace(judged.statement, sql=text))
+    return list(found.values())

@@ -1,0 +1,123 @@
+"""The proof that a restored copy holds what a bundle promises: its row counts, and the answers to its queries."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from graph import quoting
+from graph.bundle import Bundle
+from graph.database import Database
+from graph.errors import InputError, StatementError
+from graph.names import TableName
+from graph.replay import Outcome, Verdict, replay
+from graph.statement import Session, Statement, StatementClass
+
+
+@dataclass(frozen=True, slots=True)
+class Review:
+    """What a bundle's review.json says, as far as the proof needs it.
+
+    `statements` are the SELECTs that the copy must answer, each once; `left_out` counts the others by class;
+    `tables` maps each base table to its rows in the slice.
+    """
+
+    paper: str
+    server: str
+    statements: tuple[Statement, ...]
+    left_out: Mapping[StatementClass, int]
+    unresolved: tuple[str, ...]
+    tables: Mapping[TableName, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Miscount:
+    """A table that does not hold the slice's rows; `found` None: it is not there or cannot be read."""
+
+    table: TableName
+    expected: int
+    found: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """The result of a verification."""
+
+    review: Review
+    outcomes: tuple[Outcome, ...]
+    miscounts: tuple[Miscount, ...]
+
+    @property
+    def identical(self) -> int:
+        """How many queries gave the same on both."""
+        return sum(outcome.verdict is Verdict.IDENTICAL for outcome in self.outcomes)
+
+    @property
+    def failures(self) -> list[Outcome]:
+        """The queries that did not."""
+        return [outcome for outcome in self.outcomes if outcome.verdict is not Verdict.IDENTICAL]
+
+    @property
+    def complete(self) -> bool:
+        """Whether nothing differs, and nothing that was recorded is unresolved."""
+        return not self.failures and not self.miscounts and not self.review.unresolved
+
+
+def read_review(bundle: Bundle) -> Review:
+    """Raises InputError for a review.json that cannot be understood."""
+    try:
+        document = json.loads((bundle.folder / "review.json").read_text("utf-8"))
+        return _review(document)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{bundle.folder}/review.json cannot be understood ({error}); export again") from error
+
+
+def prove(source: Database, copy: Database, review: Review, progress: Callable[[Outcome], None] | None = None) -> Proof:
+    """Counts the copy's tables and replays the bundle's queries on both. Raises ServerError when a connection breaks."""
+    miscounts = tuple(_miscounts(copy, review.tables))
+    outcomes = replay(source, copy, review.statements, progress)
+    return Proof(review, tuple(outcomes), miscounts)
+
+
+def _review(document: Mapping[str, Any]) -> Review:
+    included = {StatementClass(name) for name in document["included"]}
+    found: dict[str, Statement] = {}
+    left_out: Counter[StatementClass] = Counter()
+    unresolved = []
+    for item in document["statements"]:
+        kind = StatementClass(item["class"])
+        if kind is StatementClass.UNRESOLVED:
+            unresolved.append(item["reason"])
+        if kind not in included:
+            left_out[kind] += 1
+            continue
+        text = item["answers"] or item["sql"]
+        key = json.dumps([text, item["session"]], sort_keys=True)
+        found.setdefault(key, Statement(item["id"], text, Session(**item["session"])))
+    tables = {
+        TableName(table["schema"], table["name"]): int(table["rows"])
+        for table in document["tables"]
+        if not table["view"]
+    }
+    return Review(
+        document["paper"],
+        document["server"]["address"],
+        tuple(found.values()),
+        left_out,
+        tuple(unresolved),
+        tables,
+    )
+
+
+def _miscounts(copy: Database, tables: Mapping[TableName, int]) -> Iterator[Miscount]:
+    for name, expected in tables.items():
+        try:
+            found = int(copy.value(f"SELECT COUNT(*) FROM {quoting.table(name)}"))
+        except StatementError:
+            yield Miscount(name, expected, None)
+            continue
+        if found != expected:
+            yield Miscount(name, expected, found)

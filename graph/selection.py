@@ -1,0 +1,36 @@
+"""Which rows of which tables a slice takes, as WHERE texts."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from graph.keys import restriction
+from graph.slice import Slice, TableSlice
+
+#: A WHERE's greatest length in bytes. Linux passes at most 128 KiB in one argument.
+LONGEST_RESTRICTION: Final = 100_000
+
+
+def base_tables(slice_: Slice) -> list[TableSlice]:
+    """The tables that hold rows of their own (not the views), parents before children."""
+    return [sliced for sliced in slice_.tables.values() if sliced.table.view is None]
+
+
+def hidden_views(slice_: Slice) -> list[TableSlice]:
+    """Views that the slice cannot have, since the account may not see how they are defined."""
+    return [sliced for sliced in slice_.tables.values() if sliced.table.view == ""]
+
+
+def present(slice_: Slice) -> list[TableSlice]:
+    """All tables and views that the restored slice has."""
+    return [sliced for sliced in slice_.tables.values() if sliced.table.view != ""]
+
+
+def restrictions(sliced: TableSlice) -> list[str] | list[None]:
+    """The WHERE texts that together select a table's rows, each row by one of them.
+
+    None stands for all rows; no text for a table of which only the structure is needed.
+    """
+    if not sliced.rows:
+        return []
+    return [None] if sliced.whole else restriction(sliced.table, sliced.keys, LONGEST_RESTRICTION)
