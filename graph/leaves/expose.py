@@ -288,7 +288,7 @@ def _limited(select: exp.Select, wanted: set[int], prepared: Prepared, *, keep: 
 
 
 def _needed_by_order(select: exp.Select) -> list[exp.Expr]:
-    """The named expressions of the select list that ORDER BY may mean; positions in ORDER BY are spelled out."""
+    """What ORDER BY names, as the select list has it; positions in ORDER BY are spelled out."""
     order = select.args.get("order")
     for item in order.expressions if order is not None else []:
         if isinstance(item.this, exp.Literal) and not item.this.is_string:
@@ -296,9 +296,13 @@ def _needed_by_order(select: exp.Select) -> list[exp.Expr]:
             if isinstance(projection, exp.Star):
                 raise Unreadable("ORDER BY a position of * is not followed yet")
             item.set("this", (projection.this if isinstance(projection, exp.Alias) else projection).copy())
-    named = [item for item in select.expressions if isinstance(item, exp.Alias)]
-    used = {column.name.lower() for column in own_columns(order)} if order is not None else set()
-    return [item for item in named if item.alias.lower() in used]
+    names = {column.name: column for column in own_columns(order) if not column.table} if order is not None else {}
+    found: list[exp.Expr] = []
+    for name, column in names.items():
+        meant = [item for item in select.expressions if item.alias_or_name.lower() == name.lower()]
+        # Without the column in the select list, MySQL takes a key of the same name for an equally good match.
+        found.append(meant[0] if meant else column.copy())
+    return _without_duplicates(found)
 
 
 def _rejoined(select: exp.Select, wanted: set[int], prepared: Prepared, *, keep: bool) -> exp.Select:

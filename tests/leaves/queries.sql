@@ -54,6 +54,8 @@ SELECT `subject`,`session`,`trial`,`rt2` FROM (SELECT `subject`,`session`,`trial
 SELECT `subject`,`session`,`trial`,`rt` FROM `{S}`.`trial` ORDER BY `rt` DESC, `subject`,`session`,`trial` LIMIT 2 OFFSET 1
 -- top restricted: replay
 SELECT `subject`,`session` FROM (SELECT `subject`,`session`,`session_date` FROM `{S}`.`session` ORDER BY `session_date` DESC,`subject`,`session` LIMIT 3) as `$8` WHERE ( (`subject`='a'))
+-- limit over a natural join: replay
+SELECT `subject`,`session`,`s1`,`s2` FROM `{S}`.`session` NATURAL JOIN `{S}`.`pair` ORDER BY `subject`,`session`,`s1`,`s2` LIMIT 3 OFFSET 1
 -- limit over an alias: replay
 SELECT `subject`,`session`,`trial`,rt*-1 as `r` FROM `{S}`.`trial` ORDER BY `r`,`subject`,`session`,`trial` LIMIT 3
 -- limit over a restriction by query: replay
