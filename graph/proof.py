@@ -76,7 +76,7 @@ def read_review(bundle: Bundle) -> Review:
 
 
 def prove(source: Database, copy: Database, review: Review, progress: Callable[[Outcome], None] | None = None) -> Proof:
-    """Counts the copy's tables and replays the bundle's queries on both. Raises ServerError when a connection breaks."""
+    """Counts the tables of the copy, replays the queries on both. Raises ServerError when a connection breaks."""
     miscounts = tuple(_miscounts(copy, review.tables))
     outcomes = replay(source, copy, review.statements, progress)
     return Proof(review, tuple(outcomes), miscounts)

@@ -12,7 +12,7 @@ is in the slice, the rows that stop it:
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 
 from sqlglot import exp
@@ -81,15 +81,16 @@ def guards(prepared: Prepared) -> Iterator[Draft]:
         yield from _outer_joins(select, looks, prepared)
 
 
-def _anchor(select: exp.Select) -> _Anchor:
-    """Climbs from a block as far as each block on the way passes single rows on.
+def _anchor(select: exp.Select, unknown: Collection[int] = ()) -> _Anchor:
+    """Climbs from a block as far as each block on the way passes single rows on, and not through conjuncts whose
+    outcome is `unknown`.
 
     The optional sides of outer joins are no conditions: without them a row appears all the same.
     """
     anchor = _Anchor(select, [], kept_occurrences(select))
     while not is_grouped(anchor.block) and not is_limited(anchor.block):
         above: Link | None = link(anchor.block)
-        if above is None or above.kind in (LinkKind.EXISTS, LinkKind.OPAQUE):
+        if above is None or above.kind in (LinkKind.EXISTS, LinkKind.OPAQUE) or above.conjunct in unknown:
             break
         if _inside_limited_union(anchor.block, above.parent):
             break
@@ -248,11 +249,11 @@ def _outer_joins(select: exp.Select, looks: Tested, prepared: Prepared) -> Itera
         side = (join.side or "").upper()
         if side == "RIGHT" or -1 in looks.guarded:
             raise Unreadable("a test on the optional side of a RIGHT JOIN is not followed yet")
-        anchor = _anchor(select)
+        looking = [conjunct for guarded in looks.guarded for conjunct in looks.outer.get(guarded, ())]
+        anchor = _anchor(select, looking)
         targets = [n for n in from_occurrences(select) if n in occurrences(join.this)]
         conditions = [n for n in anchor.conditions if n not in targets]
         block = anchor.block.copy()
-        looking = [conjunct for guarded in looks.guarded for conjunct in looks.outer.get(guarded, ())]
         for outer in anchor.flips:
             _flip(block, outer, prepared)
         _drop(block, [*looking, *_negative_numbers(block)])

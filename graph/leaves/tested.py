@@ -151,6 +151,10 @@ def _rejects_null(select: exp.Select, node: exp.Expr, taint: Taint, prepared: Pr
         return comparison and _rejects_null(select, inner, taint, prepared)
     if isinstance(node, exp.Column):
         return _strict(select, node, taint, prepared)
+    if isinstance(node, exp.In) and node.args.get("query") is not None:
+        found = output_taints(node.args["query"], prepared).values()
+        if any(inner.cause == taint.cause and inner.direct for taints in found for inner in taints):
+            return True
     if isinstance(node, exp.In):
         return any(_strict(select, operand, taint, prepared) for operand in in_operands(node))
     if isinstance(node, _COMPARISONS):
