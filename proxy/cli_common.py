@@ -1,0 +1,58 @@
+"""What the commands share: options, messages, the terminal, the store with all that was recorded."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import click
+
+from proxy.paths import Home
+from proxy.recorder import catch_up
+from proxy.settings import Surroundings
+from proxy.store import Store
+
+
+def say(message: str) -> None:
+    """One line on stderr."""
+    click.echo(f"djproxy: {message}", err=True)
+
+
+def surroundings() -> Surroundings:
+    """Where settings are looked for."""
+    return Surroundings(os.environ, Path.cwd(), Path.home())
+
+
+def ask(question: str, hidden: bool) -> str | None:
+    """Ask on the terminal; None when there is none."""
+    if not sys.stdin.isatty():
+        return None
+    answer: str = click.prompt(question, hide_input=hidden, default="", show_default=False, err=True)
+    return answer
+
+
+def checked_name(_: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    """A paper's or analysis's name: anything that can be read."""
+    if value is not None and (not value.strip() or not value.isprintable()):
+        raise click.BadParameter("must not be empty or hold control characters", param=parameter)
+    return value
+
+
+paper_option = click.option("--paper", required=True, metavar="PAPER", callback=checked_name, help="Name of the paper.")
+analysis_option = click.option(
+    "--analysis", metavar="NAME", callback=checked_name, help="Only this analysis; default: all of the paper."
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+
+
+def opened_store(home: Home) -> Store:
+    """The store with all that was recorded by now. Raises HomeError, StoreError, JournalError."""
+    home.create()
+    store = Store(home.store)
+    try:
+        catch_up(home, store)
+    except BaseException:
+        store.close()
+        raise
+    return store

@@ -1,0 +1,200 @@
+"""The commands `export` and `verify`: options in, a bundle or a proof out."""
+
+from __future__ import annotations
+
+import json
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import click
+
+from graph.bundle import open_bundle, safe_name
+from graph.cascade import Parts
+from graph.database import Credentials, Database, ServerAddress
+from graph.documents import Judged, Meta
+from graph.export import Export
+from graph.export import export as write_export
+from graph.proof import Proof, prove, read_review
+from graph.replay import Verdict
+from graph.runner import run_dump
+from graph.statement import StatementClass
+from proxy import cli_report
+from proxy.cli_common import ask, json_option, opened_store, paper_option, say, surroundings
+from proxy.cli_progress import Progress
+from proxy.errors import InputError
+from proxy.paths import Home, running
+from proxy.probe import refuse_own
+from proxy.records import Lost, PaperSummary, Recorded
+from proxy.settings import login
+
+#: What `--include` takes, by the word for it.
+INCLUDES = {
+    "checks": StatementClass.CHECK,
+    "previews": StatementClass.PREVIEW,
+    "writes": StatementClass.WRITE,
+}
+
+_INCOMPLETE = 1
+
+
+def _included(_: click.Context, parameter: click.Parameter, value: str) -> frozenset[StatementClass]:
+    words = [word.strip() for word in value.split(",") if word.strip()]
+    unknown = [word for word in words if word not in INCLUDES]
+    if unknown:
+        raise click.BadParameter(f"{unknown[0]!r} is none of {', '.join(INCLUDES)}", param=parameter)
+    return frozenset({StatementClass.DATA, *(INCLUDES[word] for word in words)})
+
+
+_option_file = click.Path(exists=True, dir_okay=False, path_type=Path)
+_server_option = click.option("--server", metavar="HOST[:PORT]", help="Default: the server of the recording.")
+_defaults_file_option = click.option(
+    "--defaults-file", metavar="FILE", type=_option_file, help="MySQL option file with user and password."
+)
+
+
+@click.command()
+@paper_option
+@click.option(
+    "--out", metavar="DIR", type=click.Path(path_type=Path), help="Folder to write; default: the paper's name."
+)
+@_server_option
+@click.option("--user", metavar="USER", help="Account; default: the option file's, DataJoint's, or asked for.")
+@_defaults_file_option
+@click.option(
+    "--include",
+    metavar="CLASS,…",
+    default="",
+    callback=_included,
+    help="Take these classes too: checks, previews, writes.",
+)
+@click.option(
+    "--parts",
+    type=click.Choice([part.value for part in Parts]),
+    default=Parts.MERGE.value,
+    show_default=True,
+    help="Which part tables of a master in the slice come along unasked.",
+)
+@click.option("--run", "run_now", is_flag=True, help="Run dump.sh at once.")
+@json_option
+@click.pass_obj
+def export(
+    home: Home,
+    paper: str,
+    out: Path | None,
+    server: str | None,
+    user: str | None,
+    defaults_file: Path | None,
+    include: frozenset[StatementClass],
+    parts: str,
+    run_now: bool,
+    as_json: bool,
+) -> int:
+    """Write the bundle of a paper: the dump script, what it decided, and what goes out."""
+    with opened_store(home) as store:
+        summary = store.paper(paper)
+        recorded = [_judged(statement) for statement in store.load(paper)]
+        lost = store.lost(paper)
+    where = server or _recorded_server(summary)
+    address, credentials = login(where if server else None, user, defaults_file, where, surroundings(), ask)
+    refuse_own(address, running(home))
+    meta = Meta(
+        paper=paper,
+        source=str(address),
+        version=version("datajoint-proxy"),
+        analyses=tuple(analysis.name for analysis in summary.analyses),
+        versions={"sqlglot": version("sqlglot")},
+        options={"parts": parts},
+        included=include,
+    )
+    folder = out or Path(safe_name(paper))
+    with Progress() as progress, Database.connect(address, credentials) as database:
+        made = write_export(database, recorded, folder, meta, parts=Parts(parts), progress=progress)
+        flavour = database.flavour
+    if run_now:
+        with Progress() as progress:
+            run_dump(made.bundle, address, credentials, flavour, progress)
+    _print_export(made, paper, lost, dumped=run_now, as_json=as_json)
+    return _INCOMPLETE if made.unresolved or lost else 0
+
+
+def _print_export(made: Export, paper: str, lost: list[Lost], *, dumped: bool, as_json: bool) -> None:
+    if as_json:
+        _print_json(cli_report.export_document(made, paper, lost, dumped=dumped))
+    else:
+        cli_report.print_export(made, lost, dumped=dumped)
+    for warning in made.slice.warnings:
+        say(f"warning: {warning}")
+
+
+def _judged(recorded: Recorded) -> Judged:
+    return Judged(recorded.statement, recorded.statement_class, recorded.reason, recorded.analysis)
+
+
+def _recorded_server(summary: PaperSummary) -> str | None:
+    """The server of the recording. Raises InputError when its analyses have several."""
+    servers = sorted({analysis.server for analysis in summary.analyses})
+    if len(servers) > 1:
+        raise InputError(
+            f"the analyses of paper {summary.name} were recorded from {' and '.join(servers)}; name one with --server"
+        )
+    return servers[0] if servers else None
+
+
+@click.command()
+@paper_option
+@click.option("--restored", metavar="HOST[:PORT]", required=True, help="The server that holds the restored copy.")
+@click.option("--bundle", metavar="DIR", type=click.Path(path_type=Path), help="Default: the paper's name.")
+@_server_option
+@_defaults_file_option
+@click.option(
+    "--restored-defaults-file",
+    metavar="FILE",
+    type=_option_file,
+    help="MySQL option file for the restored server; default: as for the source.",
+)
+@json_option
+@click.pass_obj
+def verify(
+    home: Home,
+    paper: str,
+    restored: str,
+    bundle: Path | None,
+    server: str | None,
+    defaults_file: Path | None,
+    restored_defaults_file: Path | None,
+    as_json: bool,
+) -> int:
+    """Replay a bundle's queries on the source and on the restored copy, and say how many answers are identical."""
+    found = open_bundle(bundle or Path(safe_name(paper)))
+    review = read_review(found)
+    if review.paper != paper:
+        raise InputError(f"the bundle in {found.folder} is of paper {review.paper!r}, not of {paper!r}; see --bundle")
+    source_at = login(server, None, defaults_file, review.server, surroundings(), ask)
+    copy_at = login(restored, None, restored_defaults_file or defaults_file, None, surroundings(), ask)
+    _refuse_same(source_at, copy_at)
+    refuse_own(source_at[0], running(home))
+    refuse_own(copy_at[0], running(home))
+    with Database.connect(*source_at) as source, Database.connect(*copy_at) as copy, Progress() as progress:
+        total = len(review.statements)
+        done = iter(range(1, total + 1))
+        proof = prove(source, copy, review, lambda outcome: progress(f"query {next(done)} of {total}"))
+    if as_json:
+        _print_json(cli_report.proof_document(proof))
+    else:
+        cli_report.print_proof(proof)
+    return 0 if _proven(proof) else _INCOMPLETE
+
+
+def _proven(proof: Proof) -> bool:
+    return proof.complete and all(outcome.verdict is Verdict.IDENTICAL for outcome in proof.outcomes)
+
+
+def _refuse_same(source: tuple[ServerAddress, Credentials], copy: tuple[ServerAddress, Credentials]) -> None:
+    """A source compared with itself proves nothing."""
+    if str(source[0]) == str(copy[0]):
+        raise InputError(f"--restored {copy[0]} is the source itself; name the server that holds the restored copy")
+
+
+def _print_json(document: dict[str, Any]) -> None:
+    click.echo(json.dumps(document, indent=2, ensure_ascii=False))

@@ -1,0 +1,164 @@
+"""One side of a connection: a socket, and TLS over it when that side speaks it."""
+
+from __future__ import annotations
+
+import asyncio  # noqa: TID251
+import socket  # noqa: TID251
+import ssl  # noqa: TID251
+import struct
+from contextlib import suppress
+from typing import Protocol, cast
+
+from proxy.protocol import Side
+from proxy.tls import TlsError, TlsLeg
+
+WRITE_BUFFER = 1 << 18
+KEEPALIVE_IDLE = 60
+
+
+class Owner(Protocol):
+    """What a leg tells the connection that it belongs to."""
+
+    def made(self, leg: Leg) -> None:
+        """The socket is there."""
+
+    def received(self, side: Side, data: bytes) -> None:
+        """Plain bytes came."""
+
+    def ended(self, leg: Leg) -> bool:
+        """No more will come. Gives whether the socket stays open for the other direction."""
+
+    def leg_lost(self, leg: Leg, error: Exception | None) -> None:
+        """The socket is gone."""
+
+    def tls_failed(self, side: Side, reason: str) -> None:
+        """TLS broke."""
+
+    def other(self, leg: Leg) -> Leg:
+        """The other side."""
+
+
+class Leg(asyncio.Protocol):
+    """One side of a connection: its socket, and its TLS when it has one."""
+
+    def __init__(self, owner: Owner, side: Side) -> None:
+        self.side = side
+        self.transport: asyncio.Transport | None = None
+        self.lost = False
+        self._owner = owner
+        self._tls: TlsLeg | None = None
+        self._ended = False
+
+    # -- what asyncio calls
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        # uvloop's transports are asyncio's in all but name.
+        self.transport = cast(asyncio.Transport, transport)
+        self.transport.set_write_buffer_limits(WRITE_BUFFER)
+        _set_options(self.transport)
+        self._owner.made(self)
+
+    def data_received(self, data: bytes) -> None:
+        if self._tls is None:
+            self._owner.received(self.side, data)
+        else:
+            self._receive_encrypted(data)
+
+    def eof_received(self) -> bool:
+        return self._owner.ended(self)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self.lost = True
+        self._owner.leg_lost(self, error)
+
+    def pause_writing(self) -> None:
+        self._owner.other(self).pause()
+
+    def resume_writing(self) -> None:
+        self._owner.other(self).resume()
+
+    # -- what the connection calls
+
+    def send(self, data: bytes) -> None:
+        """Write, encrypted where this side is."""
+        if self.transport is None or self.lost or self.transport.is_closing():
+            return
+        if self._tls is None:
+            self.transport.write(data)
+            return
+        self._tls.send(data)
+        self._flush()
+
+    def start_tls(self, context: ssl.SSLContext, early: bytes) -> None:
+        """Speak TLS from here on; the client leg answers a handshake, the server leg begins one."""
+        self._tls = TlsLeg(context, server_side=self.side is Side.CLIENT)
+        if self.side is Side.SERVER:
+            self._tls.start()
+            self._flush()
+        if early:
+            self._receive_encrypted(early)
+
+    def end(self) -> None:
+        """Nothing more will be sent; the other direction stays."""
+        if self._ended or self.transport is None or self.lost or self.transport.is_closing():
+            return
+        self._ended = True
+        if self._tls is not None:
+            self._tls.close()
+            self._flush()
+        self.transport.write_eof()
+
+    def close(self) -> None:
+        """Close when everything is written."""
+        if self.transport is None or self.lost:
+            return
+        if self._tls is not None and not self._ended:
+            self._tls.close()
+            self._flush()
+        self.transport.close()
+
+    def reset(self) -> None:
+        """Break the connection, as a crash of the other side would."""
+        if self.transport is None or self.lost:
+            return
+        if own := self.transport.get_extra_info("socket"):
+            with suppress(OSError):
+                own.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.transport.abort()
+
+    def pause(self) -> None:
+        if self.transport is not None and not self.transport.is_closing():
+            self.transport.pause_reading()
+
+    def resume(self) -> None:
+        if self.transport is not None and not self.transport.is_closing():
+            self.transport.resume_reading()
+
+    def _receive_encrypted(self, data: bytes) -> None:
+        assert self._tls is not None
+        try:
+            plain = self._tls.receive(data)
+        except TlsError as error:
+            self._flush()
+            self._owner.tls_failed(self.side, str(error))
+            return
+        self._flush()
+        if plain:
+            self._owner.received(self.side, plain)
+        if self._tls.ended and self.transport is not None and not self.transport.is_closing():
+            self._owner.ended(self)
+
+    def _flush(self) -> None:
+        assert self._tls is not None
+        if self.transport is not None and not self.transport.is_closing() and (out := self._tls.outgoing()):
+            self.transport.write(out)
+
+
+def _set_options(transport: asyncio.Transport) -> None:
+    own = transport.get_extra_info("socket")
+    if own is None or own.family not in (socket.AF_INET, socket.AF_INET6):
+        return
+    own.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    own.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    if hasattr(socket, "TCP_KEEPIDLE"):
+        own.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEPALIVE_IDLE)

@@ -1,0 +1,345 @@
+"""From the journal to the store: what was recorded is read once, classed, and kept by paper and analysis.
+
+A proxy starts one worker for its journal (`python -m proxy.recorder`, lowest priority); a command that needs all that
+was recorded calls `catch_up`. Whoever takes a journal holds its lock. The offset of what was taken is stored with
+what was taken, in one transaction: a restart reads the journal again from the start to know each connection's context,
+and stores from the offset on, so that nothing doubles and nothing is lost.
+"""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import os
+import sys
+import time
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from graph.errors import GraphError
+from graph.leaves import Reading
+from graph.statement import Session, StatementClass
+from proxy import events, journal
+from proxy.context import Context, Resolved
+from proxy.errors import JournalError, ProxyError, StoreError
+from proxy.journal import Entry
+from proxy.paths import Home, open_private
+from proxy.reader import Reader, unresolved
+from proxy.records import NewLost, NewStatement
+from proxy.store import Store
+from proxy.store_rows import Key, reading_key
+
+_STRETCH = 500
+_STRETCH_BYTES = 16 << 20
+_BATCH_SECONDS = 0.5
+_POLL_SECONDS = 0.1
+#: A worker that has not moved for this long has died or hangs; one statement takes at most `reader.TIME_LIMIT`.
+_PATIENCE_SECONDS = 120.0
+_READINGS = 8192
+
+
+class Readings:
+    """Readings by text and context: from memory, else from the store, else from the reader."""
+
+    def __init__(self, store: Store, reader: Reader) -> None:
+        self._store = store
+        self._reader = reader
+        self._recent: OrderedDict[Key, Reading] = OrderedDict()
+        self._coming: Iterator[tuple[Key, Reading]] = iter(())
+
+    def prefetch(self, statements: Sequence[Resolved]) -> None:
+        """Look many statements up in the store at once, and have the others read in this order."""
+        keys = {reading_key(each.sql, each.session): each for each in statements}
+        if missing := keys.keys() - self._recent.keys():
+            self._recent |= self._store.find_readings(missing)
+        wanted = [(key, (each.sql, each.session)) for key, each in keys.items() if key not in self._recent]
+        self._coming = zip([key for key, _ in wanted], self._reader.read_all([each for _, each in wanted]), strict=True)
+
+    def get(self, sql: str, session: Session) -> Reading:
+        """The reading of a statement that was looked up before."""
+        key = reading_key(sql, session)
+        while key not in self._recent:
+            coming, reading = next(self._coming)
+            self._recent[coming] = reading
+        self._recent.move_to_end(key)
+        return self._recent[key]
+
+    def trim(self) -> None:
+        """Keep memory bounded; not between `prefetch` and the last `get`."""
+        while len(self._recent) > _READINGS:
+            self._recent.popitem(last=False)
+
+
+class Interpreter:
+    """Journal entries → what is stored of them. Keeps the context of each connection."""
+
+    def __init__(self) -> None:
+        self._contexts: dict[int, Context] = {}
+
+    def feed(self, event: events.Event) -> list[Resolved]:
+        """Follow an event; the statements it executed, each with its context."""
+        match event:
+            case events.Closed(connection):
+                self._contexts.pop(connection, None)
+                return []
+            case events.Lost() | events.Noted() | events.Unread():
+                return []
+        context = self._contexts.setdefault(event.connection, Context())
+        match event:
+            case events.Connected(schema=schema, collation=collation):
+                context.connected(schema, collation)
+            case events.UserChanged(schema=schema, collation=collation):
+                context.connected(schema, collation)
+            case events.SchemaChanged(schema=schema):
+                context.schema = schema
+            case events.SessionReset():
+                context.reset()
+            case events.Executed(sql=sql, parameters=parameters):
+                return list(context.executed(sql, parameters))
+        return []
+
+
+def interpret(entry: Entry, resolved: list[Resolved], readings: Readings) -> list[NewStatement | NewLost]:
+    """What is stored of an entry."""
+    match entry.event:
+        case events.Executed(connection=connection):
+            return [_executed(connection, entry.time, each, readings) for each in resolved]
+        case events.Noted(connection, verb, table, length):
+            reason = "it reads no rows; its text was not kept"
+            return [NewStatement(connection, entry.time, verb, table, length, StatementClass.NOT_DATA, reason)]
+        case events.Unread(connection, verb, length, reason):
+            return [NewStatement(connection, entry.time, verb, "", length, StatementClass.UNRESOLVED, reason)]
+        case events.Lost(connection, reason):
+            return [NewLost(connection, entry.time, reason)]
+    return []
+
+
+def _executed(connection: int, moment: int, resolved: Resolved, readings: Readings) -> NewStatement:
+    sql, session = resolved.sql, resolved.session
+    problem = resolved.problem
+    reading = unresolved(sql, session, problem) if problem else readings.get(sql, session)
+    statement_class, reason = reading.statement_class, reading.reason
+    if statement_class is not StatementClass.NOT_DATA and resolved.notes:
+        reason = "; ".join(filter(None, (reason, *resolved.notes)))
+        if any(note.startswith("sql_mode") for note in resolved.notes):
+            # What is a string and what a column hangs on it.
+            statement_class = StatementClass.UNRESOLVED
+    return NewStatement(
+        connection,
+        moment,
+        reading.verb,
+        str(reading.occurrences[0].table) if len(reading.occurrences) == 1 else "",
+        len(sql.encode("utf-8", "surrogatepass")),
+        statement_class,
+        reason,
+        sql=sql,
+        session=session,
+        reading=reading,
+    )
+
+
+class Taker:
+    """Takes one journal. The caller holds its lock."""
+
+    def __init__(self, store: Store, path: Path, reader: Reader) -> None:
+        """Raises JournalError when the header cannot be read."""
+        self._store = store
+        self._path = path
+        self._readings = Readings(store, reader)
+        self._interpreter = Interpreter()
+        self._header, self._position = journal.read_header(path)
+        self._stored = store.offset(path.name)
+
+    def take(self) -> None:
+        """Take all that is written by now.
+
+        Raises JournalError where the journal is damaged (what came before is stored), StoreError, ReaderError.
+        """
+        for stretch in _stretches(journal.read(self._path, self._position)):
+            fed = [(entry, self._interpreter.feed(entry.event)) for entry in stretch]
+            fresh = [each for each in fed if self._stored is None or each[0].end > self._stored]
+            self._readings.prefetch([each for _, statements in fresh for each in statements if not each.problem])
+            self._position = stretch[-1].end
+            self._store_stretch(fresh)
+            self._readings.trim()
+
+    def _store_stretch(self, fresh: list[tuple[Entry, list[Resolved]]]) -> None:
+        """Read the statements, and store as time goes: a slow one must not keep the others waiting."""
+        batch: list[NewStatement | NewLost] = []
+        began = time.monotonic()
+        for number, (entry, statements) in enumerate(fresh, 1):
+            batch += interpret(entry, statements, self._readings)
+            if number == len(fresh) or time.monotonic() - began > _BATCH_SECONDS:
+                self._store_batch(batch, entry.end)
+                batch, began = [], time.monotonic()
+
+    def _store_batch(self, batch: list[NewStatement | NewLost], end: int) -> None:
+        header = self._header
+        self._store.add(
+            self._path.name,
+            (header.paper, header.analysis, header.server, header.created),
+            [each for each in batch if isinstance(each, NewStatement)],
+            [each for each in batch if isinstance(each, NewLost)],
+            (self._stored, end),
+        )
+        self._stored = end
+
+
+def _stretches(entries: Iterator[Entry]) -> Iterator[list[Entry]]:
+    """Entries in lists of a bounded size, in number and in bytes; damage comes after what was before it."""
+    stretch: list[Entry] = []
+    size = 0
+    try:
+        for entry in entries:
+            stretch.append(entry)
+            size += len(entry.event.sql) if isinstance(entry.event, events.Executed) else 0
+            if len(stretch) >= _STRETCH or size > _STRETCH_BYTES:
+                yield stretch
+                stretch, size = [], 0
+    except JournalError:
+        if stretch:
+            yield stretch
+        raise
+    if stretch:
+        yield stretch
+
+
+def _lock_path(path: Path) -> Path:
+    return path.with_suffix(".lock")
+
+
+@contextmanager
+def taking(path: Path) -> Iterator[bool]:
+    """Hold the right to take a journal; False when another process has it, or the journal is gone."""
+    lock = _lock_path(path)
+    descriptor = open_private(lock, os.O_RDWR | os.O_CREAT)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        yield False
+        return
+    try:
+        yield path.exists()
+        if not path.exists():
+            lock.unlink(missing_ok=True)
+    finally:
+        os.close(descriptor)
+
+
+def _remove(store: Store, path: Path) -> None:
+    """Remove a journal that is complete and taken: the file first, for without its offset it would be taken again."""
+    path.unlink(missing_ok=True)
+    store.forget_journal(path.name)
+
+
+def catch_up(home: Home, store: Store) -> None:
+    """Take what waits in the journals, up to what is written at the time of the call.
+
+    Raises the first JournalError after all other journals were taken, StoreError, ReaderError.
+    """
+    _clean(home)
+    damage: ProxyError | None = None
+    reader = Reader()
+    try:
+        for path in journal.journals(home.journals):
+            try:
+                _catch_up_one(store, path, reader)
+            except JournalError as error:
+                damage = damage or error
+    finally:
+        reader.close()
+    if damage is not None:
+        raise damage
+
+
+def _catch_up_one(store: Store, path: Path, reader: Reader) -> None:
+    wanted = _size(path)
+    seen, since = -1, time.monotonic()
+    while path.exists():
+        with taking(path) as ours:
+            if ours:
+                alive = journal.is_written(path)
+                Taker(store, path, reader).take()
+                if not alive:
+                    _remove(store, path)
+                return
+        offset = store.offset(path.name) or 0
+        if offset >= min(wanted, _size(path)):
+            return
+        if offset != seen:
+            seen, since = offset, time.monotonic()
+        if time.monotonic() - since > _PATIENCE_SECONDS:
+            raise StoreError(
+                f"the worker that takes the journal {path} has not moved for {_PATIENCE_SECONDS:g} s; end it, "
+                "then try again"
+            )
+        time.sleep(_POLL_SECONDS / 4)
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
+def _clean(home: Home) -> None:
+    """Remove what a proxy that died at its very start has left."""
+    for path in home.journals.glob("*.new"):
+        if not journal.is_written(path) and time.time() - path.stat().st_mtime > 60:
+            path.unlink(missing_ok=True)
+    for path in home.journals.glob("*.lock"):
+        if not path.with_suffix(journal.SUFFIX).exists():
+            with taking(path.with_suffix(journal.SUFFIX)):
+                pass
+
+
+def recorded_now(home: Home) -> set[tuple[str, str]]:
+    """The papers and analyses that live proxies record into."""
+    found: set[tuple[str, str]] = set()
+    for path in journal.journals(home.journals):
+        if journal.is_written(path):
+            header, _ = journal.read_header(path)
+            found.add((header.paper, header.analysis))
+    return found
+
+
+def work(home: Home, path: Path) -> None:
+    """Take a journal for as long as its proxy lives, and to its end; then remove it."""
+    reader = Reader()
+    try:
+        with Store(home.store) as store, taking(path) as ours:
+            if not ours:
+                return
+            taker = Taker(store, path, reader)
+            alive = True
+            while alive:
+                alive = journal.is_written(path)
+                taker.take()
+                if alive:
+                    time.sleep(_POLL_SECONDS)
+            _remove(store, path)
+    finally:
+        reader.close()
+
+
+def main() -> int:
+    """The worker process."""
+    parser = argparse.ArgumentParser(prog="python -m proxy.recorder")
+    parser.add_argument("--home", type=Path, required=True)
+    parser.add_argument("--journal", type=Path, required=True)
+    options = parser.parse_args()
+    os.nice(19)
+    try:
+        work(Home(options.home), options.journal)
+    except (ProxyError, GraphError) as error:
+        print(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {options.journal.name}: {error}", file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,323 @@
+"""One client's connection bound to one of the server's, for its whole life.
+
+Two `asyncio.Protocol`s per connection, no tasks and no awaits between a chunk's arrival and its departure. During the
+login chunks go through `handshake`; afterwards each is written to the other side as it came, decrypted and encrypted
+again where the legs speak TLS, with a look for the observer before (what the server sent) or after (what the client
+sent). What the observer has to say goes to the sink, the journal, before the answer goes to the client.
+
+When one side's socket takes no more, the other side is not read until it does. An end of one direction (EOF) is passed
+on as such, a broken connection breaks the other. The proxy has no timeouts of its own but for reaching the server.
+"""
+
+from __future__ import annotations
+
+import asyncio  # noqa: TID251
+import ipaddress
+import itertools
+import socket  # noqa: TID251
+import ssl  # noqa: TID251
+from contextlib import suppress
+
+from proxy.certificates import Certificate
+from proxy.errors import InputError
+from proxy.events import Closed, Connected, Event
+from proxy.handshake import Action, Done, Fail, Handshake, Send, StartTls
+from proxy.leg import Leg
+from proxy.observer import Observer
+from proxy.protocol import Side, error_payload, packet
+from proxy.sink import GuardedSink, Sink
+from proxy.tls import client_context, server_context
+
+CONNECT_SECONDS = 10.0
+# How long the server may take to refuse the login that ends an unfinished handshake.
+FAREWELL_SECONDS = 5.0
+BACKLOG = 128
+
+# What MySQL's own clients say, with the same number: https://dev.mysql.com/doc/mysql-errors/en/client-error-reference.html
+CANNOT_CONNECT = 2003
+
+
+class Proxy:
+    """A listener, and the connections that came through it. `Proxy.start` makes one."""
+
+    def __init__(self, server_host: str, server_port: int, certificate: Certificate | None, sink: Sink) -> None:
+        self.server = (server_host, server_port)
+        self.connections_seen = 0
+        self.offered_tls = _tls_context(certificate)
+        self.upstream_tls = client_context()
+        self.journal = GuardedSink(sink)
+        self._numbers = itertools.count(1)
+        self._open: set[_Connection] = set()
+        self._listener: asyncio.Server | None = None
+        self._all_closed = asyncio.Event()
+
+    @classmethod
+    async def start(
+        cls,
+        listen_host: str,
+        listen_port: int,
+        server_host: str,
+        server_port: int,
+        certificate: Certificate | None,
+        sink: Sink,
+    ) -> Proxy:
+        """Listen and serve until `stop`. Port 0 takes a free one.
+
+        OSError when the address cannot be taken; InputError when the certificate cannot be used, or when the server is
+        this very proxy.
+        """
+        proxy = cls(server_host, server_port, certificate, sink)
+        loop = asyncio.get_running_loop()
+        proxy._listener = await loop.create_server(proxy._accept, listen_host, listen_port, backlog=BACKLOG)
+        if await proxy._is_own_address(server_host, server_port):
+            await proxy.stop(0)
+            raise InputError(f"the server {server_host}:{server_port} is this proxy itself; name the MySQL server")
+        return proxy
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host and port that clients connect to."""
+        assert self._listener is not None
+        host, port, *_ = self._listener.sockets[0].getsockname()
+        return str(host), int(port)
+
+    async def stop(self, grace: float = 10.0) -> None:
+        """Take no more clients, close those that wait for no answer, and the others when `grace` seconds are over."""
+        if self._listener is not None:
+            self._listener.close()
+        for connection in list(self._open):
+            if connection.idle:
+                connection.close()
+        deadline = asyncio.get_running_loop().time() + grace
+        while self._open and (left := deadline - asyncio.get_running_loop().time()) > 0:
+            self._all_closed.clear()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._all_closed.wait(), min(left, 0.2))
+            for connection in list(self._open):
+                if connection.idle:
+                    connection.close()
+        for connection in list(self._open):
+            connection.abort()
+        # One turn of the loop, for the sockets to be closed and the last events to be written.
+        await asyncio.sleep(0)
+
+    def _accept(self) -> asyncio.Protocol:
+        self.connections_seen += 1
+        connection = _Connection(self, next(self._numbers))
+        self._open.add(connection)
+        return connection.client
+
+    def closed(self, connection: _Connection) -> None:
+        """A connection is over on both sides."""
+        self._open.discard(connection)
+        if not self._open:
+            self._all_closed.set()
+
+    async def _is_own_address(self, host: str, port: int) -> bool:
+        assert self._listener is not None
+        own = [bound.getsockname()[:2] for bound in self._listener.sockets]
+        if all(port != own_port for _, own_port in own):
+            return False
+        try:
+            found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        except OSError:
+            return False
+        theirs = {address[0] for *_, address in found}
+        if theirs & {own_host for own_host, _ in own}:
+            return True
+        everywhere = any(ipaddress.ip_address(own_host).is_unspecified for own_host, _ in own)
+        return everywhere and any(ipaddress.ip_address(address).is_loopback for address in theirs)
+
+
+class _Connection:
+    """A client's leg and a server's leg, and what is between them."""
+
+    def __init__(self, proxy: Proxy, number: int) -> None:
+        self.client = Leg(self, Side.CLIENT)
+        self.server = Leg(self, Side.SERVER)
+        self._proxy = proxy
+        self._number = number
+        self._handshake: Handshake | None = Handshake(offer_tls=proxy.offered_tls is not None)
+        self._observer: Observer | None = None
+        self._connecting: asyncio.Task[None] | None = None
+        self._connected = False
+        self._closing = False
+
+    @property
+    def idle(self) -> bool:
+        """Whether closing it now would cut nobody short."""
+        return self._observer is None or self._observer.lost or self._observer.idle
+
+    def other(self, leg: Leg) -> Leg:
+        return self.server if leg is self.client else self.client
+
+    def close(self) -> None:
+        """End both sides when everything is written."""
+        self._closing = True
+        if self._connecting is not None:
+            self._connecting.cancel()
+        self.client.close()
+        self.server.close()
+
+    def abort(self) -> None:
+        """End both sides now."""
+        self._closing = True
+        if self._connecting is not None:
+            self._connecting.cancel()
+        for leg in (self.client, self.server):
+            if leg.transport is not None and not leg.lost:
+                leg.transport.abort()
+
+    # -- what the legs tell
+
+    def made(self, leg: Leg) -> None:
+        """A side's socket is there."""
+        if leg is self.client:
+            self._connecting = asyncio.get_running_loop().create_task(self._connect())
+
+    def received(self, side: Side, data: bytes) -> None:
+        """Plain bytes from one side."""
+        observer = self._observer
+        if observer is None:
+            self._log_in(side, data)
+        elif side is Side.SERVER:
+            if events := observer.server_bytes(data):
+                self._write(events)
+            self.client.send(data)
+        else:
+            self.server.send(data)
+            if events := observer.client_bytes(data):
+                self._write(events)
+
+    def ended(self, leg: Leg) -> bool:
+        """One side will send no more. Gives whether its socket stays open for the other direction."""
+        if self._closing:
+            return False
+        if self._observer is None:
+            self._ended_early(leg)
+            return False
+        if leg is self.server:
+            self.close()
+            return False
+        self.server.end()
+        return True
+
+    def leg_lost(self, leg: Leg, error: Exception | None) -> None:
+        """A side's socket is gone."""
+        other = self.other(leg)
+        if self._observer is None and leg is self.client:
+            self._ended_early(leg)
+            self._over_when_gone()
+        elif other.transport is None or other.lost:
+            self._over_when_gone()
+        elif error is not None and (leg is self.client or not other.transport.get_write_buffer_size()):
+            other.reset()
+        else:
+            other.close()
+
+    def tls_failed(self, side: Side, reason: str) -> None:
+        """A side's TLS broke."""
+        if self._handshake is not None and self._observer is None:
+            self._act(self._handshake.tls_failed(side, reason))
+        else:
+            self.abort()
+
+    # -- the login
+
+    async def _connect(self) -> None:
+        host, port = self._proxy.server
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(CONNECT_SECONDS):
+                await loop.create_connection(lambda: self.server, host, port)
+        except (OSError, UnicodeError) as error:
+            # TimeoutError is an OSError without a text.
+            why = str(error) or f"no answer within {CONNECT_SECONDS:g} seconds"
+            message = f"djproxy: cannot connect to the MySQL server at {host}:{port} ({why})"
+            # No greeting, no capabilities, hence no sqlstate: old clients would show it as part of the message.
+            self.client.send(packet(0, error_payload(CANNOT_CONNECT, message)))
+            self._closing = True
+            self.client.close()
+        finally:
+            self._connected = True
+            self._over_when_gone()
+        if self._closing:
+            asyncio.get_running_loop().call_later(FAREWELL_SECONDS, self.server.close)
+
+    def _log_in(self, side: Side, data: bytes) -> None:
+        assert self._handshake is not None
+        self._act(self._handshake.receive(side, data))
+
+    def _act(self, actions: list[Action]) -> None:
+        for action in actions:
+            match action:
+                case Send(side, data):
+                    (self.client if side is Side.CLIENT else self.server).send(data)
+                case StartTls(side, early):
+                    self._start_tls(side, early)
+                case Done():
+                    self._logged_in(action)
+                case Fail():
+                    self._failed()
+        if self._observer is not None and self._handshake is not None:
+            handshake, self._handshake = self._handshake, None
+            for side in (Side.CLIENT, Side.SERVER):
+                if early := handshake.leftover(side):
+                    self.received(side, early)
+
+    def _start_tls(self, side: Side, early: bytes) -> None:
+        if side is Side.SERVER:
+            self.server.start_tls(self._proxy.upstream_tls, early)
+        elif self._proxy.offered_tls is not None:
+            self.client.start_tls(self._proxy.offered_tls, early)
+
+    def _logged_in(self, done: Done) -> None:
+        self._observer = Observer(
+            self._number,
+            done.capabilities,
+            done.extended,
+            collation=done.collation,
+            status=done.status,
+        )
+        self._write([Connected(self._number, done.thread_id, done.user, done.schema, done.collation)])
+
+    def _ended_early(self, leg: Leg) -> None:
+        if leg is self.client and self._handshake is not None:
+            self._act(self._handshake.client_left())
+        else:
+            self._failed()
+
+    def _failed(self) -> None:
+        """The login is over; the server gets the time to refuse what it was sent, and the client its message."""
+        if self._closing:
+            return
+        self._closing = True
+        self.client.close()
+        self.server.resume()
+        asyncio.get_running_loop().call_later(FAREWELL_SECONDS, self.server.close)
+
+    def _write(self, events: list[Event]) -> None:
+        if not self._proxy.journal.write(events) and self._observer is not None:
+            # What comes after a gap would be read under a context that lacks what the gap held.
+            self._observer.lose("the journal could not be written")
+
+    def _over_when_gone(self) -> None:
+        """Tell the end, once neither side's socket is there, nor will be."""
+        sockets = any(leg.transport is not None and not leg.lost for leg in (self.client, self.server))
+        if sockets or not self._connected:
+            return
+        if self._observer is not None:
+            self._proxy.journal.write([Closed(self._number)])
+            self._observer = None
+        self._proxy.closed(self)
+
+
+def _tls_context(certificate: Certificate | None) -> ssl.SSLContext | None:
+    if certificate is None:
+        return None
+    try:
+        return server_context(certificate.chain, certificate.key)
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"the certificate {certificate.chain} with the key {certificate.key} cannot be used ({error})"
+        ) from error

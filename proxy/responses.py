@@ -1,0 +1,276 @@
+"""How the server answers each command, and a tracker that follows an answer packet by packet.
+
+A response is one of the shapes below. The first byte of a packet tells its kind only together with where it stands:
+
+* 0x00 is an OK packet where a result may begin, but a row whose first column is empty among rows; and where
+  OPTIONAL_RESULTSET_METADATA is agreed on, a result's head may begin with it too (metadata left out), which then is
+  shorter than any OK packet.
+* 0xFE is an EOF packet (or, under DEPRECATE_EOF, an OK packet) among rows, but only when it is short enough: a row may
+  begin with it when its first column takes more than 16 MB.
+* 0xFB asks for a local file where a result may begin; among rows it is a NULL in the first column.
+* 0xFF is an error everywhere: no row can begin with it. With MariaDB's PROGRESS and error number 0xFFFF it is none,
+  but a note that the server is still at it.
+
+A result set's column definitions are counted. Behind them comes an EOF packet unless DEPRECATE_EOF is agreed on;
+when its status says CURSOR_EXISTS, the response ends there, for rows come by COM_STMT_FETCH. The packet that ends a
+result announces another by SERVER_MORE_RESULTS_EXISTS.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import Enum, auto
+
+from mysql_mimic.types import Capabilities, Commands, ServerStatus
+
+from proxy.protocol import LONGEST_EOF, MAX_PAYLOAD, SHORTEST_OK, ExtendedCapabilities, Header, PeerProtocolError, Take
+
+# Newer than, or foreign to, mysql-mimic's list.
+COM_CLONE = 0x20
+COM_SUBSCRIBE_GROUP_REPLICATION_STREAM = 0x21
+COM_STMT_BULK_EXECUTE = 0xFA
+
+PROGRESS_NUMBER = 0xFFFF
+
+_MORE_RESULTS = int(ServerStatus.SERVER_MORE_RESULTS_EXISTS)
+_CURSOR = int(ServerStatus.SERVER_STATUS_CURSOR_EXISTS)
+
+
+class Shape(Enum):
+    """What the server answers to a command."""
+
+    NONE = auto()
+    """Nothing at all; the next answer belongs to the next command."""
+    ONE = auto()
+    """One packet: OK, EOF, ERR, or (COM_STATISTICS) bare text."""
+    RESULTS = auto()
+    """OK, ERR, a request for a local file, or a result set; then more of these where announced."""
+    ROWS = auto()
+    """Packets up to EOF or ERR, without a head: COM_STMT_FETCH's rows, COM_FIELD_LIST's columns."""
+    PREPARED = auto()
+    """COM_STMT_PREPARE's OK with counts, then so many definitions."""
+    LOGIN = auto()
+    """An authentication dialogue up to OK or ERR."""
+    OPAQUE = auto()
+    """Something of which only the end of the connection is the end."""
+
+
+SHAPES: Mapping[int, Shape] = {
+    Commands.COM_SLEEP: Shape.ONE,
+    Commands.COM_QUIT: Shape.NONE,
+    Commands.COM_INIT_DB: Shape.ONE,
+    Commands.COM_QUERY: Shape.RESULTS,
+    Commands.COM_FIELD_LIST: Shape.ROWS,
+    Commands.COM_CREATE_DB: Shape.ONE,
+    Commands.COM_DROP_DB: Shape.ONE,
+    Commands.COM_REFRESH: Shape.ONE,
+    Commands.COM_SHUTDOWN: Shape.ONE,
+    Commands.COM_STATISTICS: Shape.ONE,
+    Commands.COM_PROCESS_INFO: Shape.RESULTS,
+    Commands.COM_CONNECT: Shape.ONE,
+    Commands.COM_PROCESS_KILL: Shape.ONE,
+    Commands.COM_DEBUG: Shape.ONE,
+    Commands.COM_PING: Shape.ONE,
+    Commands.COM_TIME: Shape.ONE,
+    Commands.COM_DELAYED_INSERT: Shape.ONE,
+    Commands.COM_CHANGE_USER: Shape.LOGIN,
+    Commands.COM_BINLOG_DUMP: Shape.OPAQUE,
+    Commands.COM_TABLE_DUMP: Shape.OPAQUE,
+    Commands.COM_CONNECT_OUT: Shape.ONE,
+    Commands.COM_REGISTER_SLAVE: Shape.ONE,
+    Commands.COM_STMT_PREPARE: Shape.PREPARED,
+    Commands.COM_STMT_EXECUTE: Shape.RESULTS,
+    Commands.COM_STMT_SEND_LONG_DATA: Shape.NONE,
+    Commands.COM_STMT_CLOSE: Shape.NONE,
+    Commands.COM_STMT_RESET: Shape.ONE,
+    Commands.COM_SET_OPTION: Shape.ONE,
+    Commands.COM_STMT_FETCH: Shape.ROWS,
+    Commands.COM_DAEMON: Shape.ONE,
+    Commands.COM_BINLOG_DUMP_GTID: Shape.OPAQUE,
+    Commands.COM_RESET_CONNECTION: Shape.ONE,
+    COM_CLONE: Shape.OPAQUE,
+    COM_SUBSCRIBE_GROUP_REPLICATION_STREAM: Shape.OPAQUE,
+    COM_STMT_BULK_EXECUTE: Shape.RESULTS,
+}
+
+
+class Mark:
+    """What a packet meant: bits. Plain integers, because every answer makes some and an enum's arithmetic is slow."""
+
+    NOTHING = 0
+    BEGUN = 1
+    """A result begins: the command, or this part of it, succeeded."""
+    OK = 2
+    """… and it is an OK packet."""
+    END = 4
+    """The response is over."""
+    UPLOAD = 8
+    """The client's turn: packets of a local file, up to an empty one."""
+
+
+class _State(Enum):
+    BEGIN = auto()
+    UPLOAD = auto()
+    COLUMNS = auto()
+    COLUMNS_EOF = auto()
+    ROWS = auto()
+    DEFINITIONS = auto()
+
+
+class ResponseTracker:
+    """Follows responses: `begin` with a command's shape, then `packet` for each of the server's packets."""
+
+    def __init__(self, capabilities: Capabilities, extended: ExtendedCapabilities) -> None:
+        self.status = 0
+        self._deprecate_eof = bool(capabilities & Capabilities.CLIENT_DEPRECATE_EOF)
+        self._optional_metadata = bool(capabilities & Capabilities.CLIENT_OPTIONAL_RESULTSET_METADATA)
+        self._cached_metadata = bool(extended & ExtendedCapabilities.CACHE_METADATA)
+        self._progress = bool(extended & ExtendedCapabilities.PROGRESS)
+        self._shape = Shape.ONE
+        self._state = _State.BEGIN
+        self._left = 0
+
+    def begin(self, shape: Shape) -> None:
+        """A command was sent that is answered like this."""
+        self._shape = shape
+        self._state = _State.BEGIN
+
+    def uploaded(self) -> None:
+        """The client has sent its local file."""
+        self._state = _State.BEGIN
+
+    def packet(self, payload: bytes, length: int) -> int:
+        """The server's next packet: its payload, or the first bytes of it, and its true length."""
+        first = payload[0] if payload else -1
+        if first == Header.ERR and self._state is not _State.UPLOAD:
+            return Mark.NOTHING if self._is_progress(payload) else Mark.END
+        return _PROCESS[self._state](self, first, payload, length)
+
+    def _process_begin(self, first: int, payload: bytes, length: int) -> int:
+        match self._shape:
+            case Shape.RESULTS:
+                return self._process_result_head(first, payload, length)
+            case Shape.ONE:
+                if first == Header.OK and length >= SHORTEST_OK:
+                    self.status = _ok_status(payload)
+                    return Mark.BEGUN | Mark.OK | Mark.END
+                return Mark.BEGUN | Mark.END
+            case Shape.ROWS:
+                self._state = _State.ROWS
+                return Mark.BEGUN | self._process_rows(first, payload, length)
+            case Shape.PREPARED:
+                return self._process_prepared(first, payload)
+            case Shape.LOGIN:
+                if first != Header.OK:
+                    return Mark.NOTHING
+                self.status = _ok_status(payload)
+                return Mark.BEGUN | Mark.OK | Mark.END
+        raise PeerProtocolError(f"an answer to a command that has none ({self._shape.name})")
+
+    def _process_result_head(self, first: int, payload: bytes, length: int) -> int:
+        if first == Header.OK and (length >= SHORTEST_OK or not self._optional_metadata):
+            self.status = _ok_status(payload)
+            return Mark.BEGUN | Mark.OK | self._next_result()
+        if first == Header.LOCAL_INFILE:
+            self._state = _State.UPLOAD
+            return Mark.UPLOAD
+        if first == Header.EOF and length <= LONGEST_EOF:
+            self.status = Take(payload, 3).integer(2)
+            return Mark.BEGUN | self._next_result()
+        take = Take(payload)
+        described = take.integer(1) if self._optional_metadata else 1
+        columns = take.length_encoded()
+        if self._cached_metadata:
+            described = take.integer(1)
+        self._left = columns if described else 0
+        self._state = _State.COLUMNS
+        if not self._left:
+            self._columns_over()
+        return Mark.BEGUN
+
+    def _process_upload(self, _first: int, _payload: bytes, _length: int) -> int:
+        """The server broke in while the client still sends: an error, or the answer to a file cut short."""
+        raise PeerProtocolError("the server answered before the local file had ended")
+
+    def _process_columns(self, _first: int, _payload: bytes, _length: int) -> int:
+        self._left -= 1
+        if not self._left:
+            self._columns_over()
+        return Mark.NOTHING
+
+    def _columns_over(self) -> None:
+        self._state = _State.ROWS if self._deprecate_eof else _State.COLUMNS_EOF
+
+    def _process_columns_eof(self, first: int, payload: bytes, length: int) -> int:
+        if first != Header.EOF or length > LONGEST_EOF:
+            raise PeerProtocolError("no EOF packet behind the column definitions")
+        self.status = Take(payload, 3).integer(2)
+        if self.status & _CURSOR:
+            return self._next_result()
+        self._state = _State.ROWS
+        return Mark.NOTHING
+
+    def _process_rows(self, first: int, payload: bytes, length: int) -> int:
+        longest = MAX_PAYLOAD - 1 if self._deprecate_eof else LONGEST_EOF
+        if first != Header.EOF or length > longest:
+            return Mark.NOTHING
+        self.status = _ok_status(payload) if self._deprecate_eof else Take(payload, 3).integer(2)
+        return self._next_result() if self._shape is Shape.RESULTS else Mark.END
+
+    def _process_prepared(self, first: int, payload: bytes) -> int:
+        if first != Header.OK:
+            raise PeerProtocolError("COM_STMT_PREPARE answered by neither OK nor ERR")
+        take = Take(payload, 5)
+        groups = [take.integer(2), take.integer(2)]
+        take.fixed(3)
+        described = not (self._optional_metadata and take.left and not take.integer(1))
+        ends = 0 if self._deprecate_eof else 1
+        self._left = sum(count + ends for count in groups if count) if described else 0
+        self._state = _State.DEFINITIONS
+        return Mark.BEGUN | (Mark.NOTHING if self._left else Mark.END)
+
+    def _process_definitions(self, _first: int, _payload: bytes, _length: int) -> int:
+        self._left -= 1
+        return Mark.NOTHING if self._left else Mark.END
+
+    def _next_result(self) -> int:
+        self._state = _State.BEGIN
+        return Mark.NOTHING if self.status & _MORE_RESULTS else Mark.END
+
+    def _is_progress(self, payload: bytes) -> bool:
+        return self._progress and int.from_bytes(payload[1:3], "little") == PROGRESS_NUMBER
+
+
+def _ok_status(payload: bytes) -> int:
+    take = Take(payload, 1)
+    take.length_encoded()
+    take.length_encoded()
+    return take.integer(2)
+
+
+_PROCESS = {
+    _State.BEGIN: ResponseTracker._process_begin,
+    _State.UPLOAD: ResponseTracker._process_upload,
+    _State.COLUMNS: ResponseTracker._process_columns,
+    _State.COLUMNS_EOF: ResponseTracker._process_columns_eof,
+    _State.ROWS: ResponseTracker._process_rows,
+    _State.DEFINITIONS: ResponseTracker._process_definitions,
+}
+
+
+def may_end_response(tail: bytes) -> bool:
+    """Whether the last bytes of a stream may be a packet that ends a response: EOF, OK or ERR.
+
+    Only that: a row can be made to look like one. Who asks has seen the client speak again, which a client does when
+    the response is over.
+    """
+    size = len(tail)
+    if size >= 9 and tail[-9:-6] == b"\x05\0\0" and tail[-5] == Header.EOF:
+        return True
+    if size >= 11 and tail[-11:-8] == b"\x07\0\0" and tail[-7] == Header.EOF:
+        return True
+    return any(
+        tail[-length] in (Header.OK, Header.EOF, Header.ERR)
+        and int.from_bytes(tail[-length - 4 : -length - 1], "little") == length
+        for length in range(1, size - 3)
+    )

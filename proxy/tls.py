@@ -1,0 +1,106 @@
+"""One side's TLS over memory: ciphertext in, plain bytes out, and the other way round.
+
+asyncio's own `start_tls` loses what was read before it was called: an SSLRequest and a ClientHello that arrive in
+one segment make it wait for ever. Here every byte comes through `receive`, so there is nothing to lose, and
+nothing that came after the SSLRequest can ever be taken for plain text.
+"""
+
+from __future__ import annotations
+
+import ssl  # noqa: TID251
+from pathlib import Path
+
+# One TLS record holds 16 kB at most; larger reads save calls.
+READ_SIZE = 1 << 18
+
+
+class TlsError(Exception):
+    """The TLS handshake or the stream broke; the message says how."""
+
+
+def server_context(certificate: Path, key: Path) -> ssl.SSLContext:
+    """What the proxy shows to clients. OSError or ssl.SSLError when the files cannot be used."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    return context
+
+
+def client_context() -> ssl.SSLContext:
+    """How the proxy meets the server: as MySQL clients do by default, encrypted and unverified."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+class TlsLeg:
+    """The TLS of one side. After each call `outgoing` gives what is to be written to the socket."""
+
+    def __init__(self, context: ssl.SSLContext, *, server_side: bool) -> None:
+        self._incoming = ssl.MemoryBIO()
+        self._outgoing = ssl.MemoryBIO()
+        self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side=server_side)
+        self._waiting: list[bytes] = []
+        self.established = False
+        self.ended = False
+
+    def start(self) -> None:
+        """Begin the handshake (a client speaks first)."""
+        self._shake_hands()
+
+    def receive(self, data: bytes) -> bytes:
+        """Take bytes from the socket, give the plain bytes that they complete. TlsError when the stream is broken."""
+        self._incoming.write(data)
+        if not self.established:
+            self._shake_hands()
+            if not self.established:
+                return b""
+        return self._read()
+
+    def send(self, data: bytes) -> None:
+        """Encrypt; before the handshake is over the bytes wait for its end."""
+        if not self.established:
+            self._waiting.append(data)
+            return
+        if data:
+            self._tls.write(data)
+
+    def outgoing(self) -> bytes:
+        """What is to be written to the socket now."""
+        return self._outgoing.read() if self._outgoing.pending else b""
+
+    def close(self) -> None:
+        """Say goodbye (close_notify), so that the other end can tell an end from a cut."""
+        if not self.established:
+            return
+        try:
+            self._tls.unwrap()
+        except ssl.SSLError:
+            # The other end has not said goodbye yet, or never will; ours is written all the same.
+            return
+
+    def _shake_hands(self) -> None:
+        try:
+            self._tls.do_handshake()
+        except ssl.SSLWantReadError:
+            return
+        except ssl.SSLError as error:
+            raise TlsError(error.reason or str(error)) from error
+        self.established = True
+        for data in self._waiting:
+            self.send(data)
+        self._waiting.clear()
+
+    def _read(self) -> bytes:
+        found = []
+        try:
+            while data := self._tls.read(READ_SIZE):
+                found.append(data)
+            self.ended = True
+        except ssl.SSLWantReadError:
+            pass
+        except ssl.SSLZeroReturnError:
+            self.ended = True
+        except ssl.SSLError as error:
+            raise TlsError(error.reason or str(error)) from error
+        return found[0] if len(found) == 1 else b"".join(found)

@@ -1,0 +1,602 @@
+"""The command phase byte by byte: what clients and servers send, and what is to be said of it."""
+
+from __future__ import annotations
+
+import itertools
+import struct
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from mysql_mimic.types import Capabilities
+
+from proxy import observer as observer_module
+from proxy import prepared as prepared_module
+from proxy import privacy
+from proxy.events import Event, Executed, Lost, Noted, SchemaChanged, SessionReset, Unread, UserChanged
+from proxy.observer import Observer
+from proxy.protocol import ExtendedCapabilities, PeerProtocolError, Side, lenenc, packet
+from proxy.responses import Mark, ResponseTracker, Shape, may_end_response
+
+OLD = Capabilities.CLIENT_PROTOCOL_41 | Capabilities.CLIENT_SECURE_CONNECTION
+NEW = OLD | Capabilities.CLIENT_DEPRECATE_EOF | Capabilities.CLIENT_SESSION_TRACK
+MORE = 0x0008
+CURSOR = 0x0040
+NO_BACKSLASH = 0x0200
+TRACKED = 0x4000
+
+DENIED = b"\xff\x15\x04#28000Access denied"
+COLUMN = b"\x03def" + b"\0" * 20
+LONG_ROW = b"\xfe" + (1 << 24).to_bytes(8, "little") + b"x" * (1 << 24)
+
+
+def ok(status: int = 2, changes: bytes | None = None) -> bytes:
+    head = b"\0\0\0" + struct.pack("<HH", status | (TRACKED if changes is not None else 0), 0)
+    return head if changes is None else head + lenenc(b"") + lenenc(changes)
+
+
+def eof(capabilities: Capabilities, status: int = 2) -> bytes:
+    if capabilities & Capabilities.CLIENT_DEPRECATE_EOF:
+        return b"\xfe\0\0" + struct.pack("<HH", status, 0)
+    return b"\xfe" + struct.pack("<HH", 0, status)
+
+
+def frames(*payloads: bytes, start: int = 1) -> bytes:
+    """Packets as a server numbers them; long ones in pieces."""
+    out = b""
+    sequence = start
+    for payload in payloads:
+        while len(payload) >= 0xFFFFFF:
+            out += packet(sequence, payload[:0xFFFFFF])
+            payload = payload[0xFFFFFF:]
+            sequence += 1
+        out += packet(sequence, payload)
+        sequence += 1
+    return out
+
+
+def rows(capabilities: Capabilities, *values: bytes, status: int = 2, start: int = 1, columns: int = 1) -> bytes:
+    definitions = [COLUMN] * columns
+    if not capabilities & Capabilities.CLIENT_DEPRECATE_EOF:
+        definitions.append(eof(capabilities))
+    return frames(bytes((columns,)), *definitions, *values, eof(capabilities, status), start=start)
+
+
+def query(sql: bytes) -> bytes:
+    return frames(b"\x03" + sql, start=0)
+
+
+def executed(sql: bytes, parameters: tuple[str, ...] | None = None) -> Executed:
+    return Executed(1, sql, parameters, len(sql))
+
+
+class Talk:
+    """A conversation: who sends what, and the events of it all."""
+
+    def __init__(self, capabilities: Capabilities = NEW, extended: int = 0, status: int = 2) -> None:
+        self.observer = Observer(1, capabilities, ExtendedCapabilities(extended), collation=255, status=status)
+        self.events: list[Event] = []
+
+    def client(self, data: bytes) -> Talk:
+        self.events += self.observer.client_bytes(data)
+        return self
+
+    def server(self, data: bytes) -> Talk:
+        self.events += self.observer.server_bytes(data)
+        return self
+
+
+BOTH = pytest.mark.parametrize("capabilities", [OLD, NEW], ids=["eof", "deprecate_eof"])
+
+
+@BOTH
+def test_a_query_that_succeeds_is_said_with_its_answers_first_packet(capabilities: Capabilities) -> None:
+    talk = Talk(capabilities).client(query(b"SELECT 1"))
+    assert talk.events == []
+    answer = rows(capabilities, b"\x011")
+    talk.server(answer[:4])
+    assert talk.events == []
+    talk.server(answer[4:5])
+    assert talk.events == [executed(b"SELECT 1")]
+    assert not talk.observer.idle
+    talk.server(answer[5:])
+    assert talk.observer.idle
+    talk.client(query(b"SELECT 2")).server(rows(capabilities, b"\x012"))
+    assert talk.events[1:] == [executed(b"SELECT 2")]
+
+
+def test_a_query_that_fails_is_not() -> None:
+    talk = Talk().client(query(b"SELECT nonsense")).server(frames(DENIED))
+    talk.client(query(b"SELECT 1")).server(rows(NEW))
+    assert talk.events == [executed(b"SELECT 1")]
+
+
+def test_what_reads_nothing_leaves_verb_and_table() -> None:
+    talk = Talk().client(query(b"INSERT INTO lab.t VALUES ('blob')")).server(frames(ok()))
+    assert talk.events == [Noted(1, "INSERT", "lab.t", 33)]
+
+
+@BOTH
+def test_rows_that_look_like_something_else(capabilities: Capabilities) -> None:
+    """Walked, because a second command waits: an empty, a NULL, a 16 MB column first."""
+    values = [b"\0", b"\xfb", b"\xfc\x00\x01" + b"x" * 256, LONG_ROW, b"\0\0\0\2\0\0\0"]
+    talk = Talk(capabilities).client(query(b"SELECT 1") + query(b"SELECT 2"))
+    talk.server(rows(capabilities, *values) + rows(capabilities, b"\x011"))
+    assert talk.events == [executed(b"SELECT 1"), executed(b"SELECT 2")]
+    assert talk.observer.idle
+
+
+@BOTH
+def test_each_statement_of_a_text_is_said_when_its_own_result_begins(capabilities: Capabilities) -> None:
+    talk = Talk(capabilities).client(query(b"SELECT 1; INSERT INTO t VALUES (2); SELECT 3; SELECT 4"))
+    talk.server(rows(capabilities, b"\x011", status=2 | MORE))
+    assert talk.events == [executed(b"SELECT 1")]
+    talk.server(frames(ok(2 | MORE)))
+    assert talk.events[1:] == [Noted(1, "INSERT", "t", 24)]
+    talk.server(frames(DENIED))
+    talk.client(query(b"SELECT 5")).server(rows(capabilities))
+    assert talk.events[2:] == [executed(b"SELECT 5")]
+
+
+@BOTH
+def test_a_call_in_a_text_takes_results_up_to_its_ok(capabilities: Capabilities) -> None:
+    talk = Talk(capabilities).client(query(b"CALL p(); SELECT 1"))
+    talk.server(rows(capabilities, b"\x011", status=2 | MORE) + rows(capabilities, b"\x011", status=2 | MORE))
+    assert talk.events == [executed(b"CALL p()")]
+    talk.server(frames(ok(2 | MORE)) + frames(DENIED))
+    assert talk.events == [executed(b"CALL p()")]
+
+
+def test_a_call_alone() -> None:
+    talk = Talk().client(query(b"CALL p()"))
+    talk.server(rows(NEW, b"\x011", status=2 | MORE) + rows(NEW, status=2 | MORE) + frames(ok()))
+    talk.client(query(b"SELECT 1")).server(rows(NEW))
+    assert talk.events == [executed(b"CALL p()"), executed(b"SELECT 1")]
+
+
+def test_the_password_of_a_text_never_shows() -> None:
+    talk = Talk().client(query(b"SELECT 1; ALTER USER u IDENTIFIED BY 'hunter2'"))
+    talk.server(rows(NEW, status=2 | MORE) + frames(ok()))
+    assert talk.events == [executed(b"SELECT 1"), Noted(1, "ALTER", "", 36)]
+
+
+def test_a_local_file_is_not_taken_for_commands() -> None:
+    talk = Talk().client(query(b"LOAD DATA LOCAL INFILE 'f' INTO TABLE t")).server(frames(b"\xfbf"))
+    talk.client(packet(2, b"\x03SELECT 'from the file'") + packet(3, b"\x01") + packet(4, b""))
+    assert talk.events == []
+    talk.server(packet(5, ok()))
+    talk.client(query(b"SELECT 1")).server(rows(NEW))
+    assert talk.events == [Noted(1, "LOAD", "t", 39), executed(b"SELECT 1")]
+
+
+def test_a_refused_local_file() -> None:
+    talk = Talk().client(query(b"LOAD DATA LOCAL INFILE 'f' INTO TABLE t")).server(frames(b"\xfbf"))
+    talk.client(packet(2, b"")).server(packet(3, DENIED)).client(query(b"SELECT 1")).server(rows(NEW))
+    assert talk.events == [executed(b"SELECT 1")]
+
+
+def test_query_attributes_are_stepped_over() -> None:
+    capabilities = NEW | Capabilities.CLIENT_QUERY_ATTRIBUTES
+    none = frames(b"\x03\0\x01SELECT 1", start=0)
+    one = frames(b"\x03\x01\x01\0\x01\xfd\0\x03key\x05valueSELECT 2", start=0)
+    null = frames(b"\x03\x01\x01\x01\x01\x06\0\x03keySELECT 3", start=0)
+    cut = frames(b"\x03\x01\x01\0\x01\xfd\0\x03key\xfe", start=0)
+    talk = Talk(capabilities)
+    for command in (none, one, null, cut):
+        talk.client(command).server(rows(NEW))
+    assert talk.events[:3] == [executed(b"SELECT 1"), executed(b"SELECT 2"), executed(b"SELECT 3")]
+    assert isinstance(talk.events[3], Unread)
+    assert not talk.observer.lost
+
+
+def test_metadata_that_is_left_out() -> None:
+    capabilities = NEW | Capabilities.CLIENT_OPTIONAL_RESULTSET_METADATA
+    talk = Talk(capabilities).client(query(b"SELECT 1; SELECT 2; SELECT 3"))
+    talk.server(frames(b"\0\x02", b"\x011\x012", eof(NEW, MORE)))
+    talk.server(frames(b"\1\x01", COLUMN, b"\x011", eof(NEW, MORE)))
+    talk.server(frames(ok()))
+    assert talk.events == [executed(b"SELECT 1"), executed(b"SELECT 2"), executed(b"SELECT 3")]
+    assert talk.observer.idle
+
+
+def test_metadata_that_mariadb_knows_the_client_has() -> None:
+    extended = int(ExtendedCapabilities.CACHE_METADATA | ExtendedCapabilities.PROGRESS)
+    talk = Talk(OLD, extended).client(query(b"SELECT 1; SELECT 2"))
+    progress = b"\xff\xff\xff\x01\x01\x02" + bytes(6)
+    talk.server(frames(progress, b"\x01\x00", eof(OLD), b"\x011", eof(OLD, MORE)))
+    talk.server(frames(progress, b"\x01\x01", COLUMN, eof(OLD), progress, b"\x011", eof(OLD)))
+    assert talk.events == [executed(b"SELECT 1"), executed(b"SELECT 2")]
+    assert talk.observer.idle
+
+
+# -- prepared statements
+
+
+def prepare(sql: bytes) -> bytes:
+    return frames(b"\x16" + sql, start=0)
+
+
+def prepared(capabilities: Capabilities, number: int, parameters: int, columns: int) -> bytes:
+    definitions: list[bytes] = []
+    for count in (parameters, columns):
+        definitions += [COLUMN] * count
+        if count and not capabilities & Capabilities.CLIENT_DEPRECATE_EOF:
+            definitions.append(eof(capabilities))
+    return frames(b"\0" + struct.pack("<IHHBH", number, columns, parameters, 0, 0), *definitions)
+
+
+def execute(number: int, rest: bytes = b"", flags: int = 0, command: int = 0x17) -> bytes:
+    return frames(bytes((command,)) + struct.pack("<IBI", number, flags, 1) + rest, start=0)
+
+
+def long_data(number: int, index: int, data: bytes) -> bytes:
+    return frames(b"\x18" + struct.pack("<IH", number, index) + data, start=0)
+
+
+INT_7 = b"\0\x01\x08\0" + (7).to_bytes(8, "little")
+INT_8 = b"\0\0" + (8).to_bytes(8, "little")
+
+
+@BOTH
+def test_a_prepared_statement_with_its_values(capabilities: Capabilities) -> None:
+    talk = Talk(capabilities).client(prepare(b"SELECT ?")).server(prepared(capabilities, 5, 1, 1))
+    assert talk.events == []
+    talk.client(execute(5, INT_7)).server(rows(capabilities))
+    talk.client(execute(5, INT_8)).server(rows(capabilities))
+    talk.client(execute(5, b"\x01\0")).server(rows(capabilities))
+    assert talk.events == [
+        executed(b"SELECT ?", ("7",)),
+        executed(b"SELECT ?", ("8",)),
+        executed(b"SELECT ?", ("NULL",)),
+    ]
+
+
+def test_prepare_and_execute_in_one_breath() -> None:
+    """MariaDB's statement id 0xFFFFFFFF means the last one prepared, which the server has not named yet."""
+    talk = Talk(OLD).client(prepare(b"SELECT ?") + execute(0xFFFFFFFF, INT_7))
+    talk.server(prepared(OLD, 9, 1, 1) + rows(OLD))
+    assert talk.events == [executed(b"SELECT ?", ("7",))]
+    failed = Talk(OLD).client(prepare(b"SELECT nonsense") + execute(0xFFFFFFFF))
+    failed.server(frames(DENIED) + frames(DENIED))
+    assert failed.events == []
+
+
+def test_long_data_comes_before_and_is_used_once() -> None:
+    talk = Talk().client(prepare(b"SELECT ?, ?")).server(prepared(NEW, 5, 2, 2))
+    talk.client(long_data(5, 0, b"abc") + long_data(5, 0, b"def") + execute(5, b"\0\x01\xfc\0\x08\0" + INT_7[4:]))
+    talk.server(rows(NEW))
+    talk.client(execute(5, b"\x01\0" + INT_7[4:])).server(rows(NEW))
+    talk.client(long_data(5, 0, b"gone") + frames(b"\x1a" + struct.pack("<I", 5), start=0)).server(frames(ok()))
+    talk.client(execute(5, b"\x01\0" + INT_7[4:])).server(rows(NEW))
+    assert talk.events == [
+        executed(b"SELECT ?, ?", ("_binary x'616263646566'", "7")),
+        executed(b"SELECT ?, ?", ("NULL", "7")),
+        executed(b"SELECT ?, ?", ("NULL", "7")),
+    ]
+
+
+@BOTH
+def test_a_cursor_ends_its_execute_and_rows_come_by_fetch(capabilities: Capabilities) -> None:
+    talk = Talk(capabilities).client(prepare(b"SELECT 1")).server(prepared(capabilities, 5, 0, 1))
+    talk.client(execute(5, flags=1)).server(frames(b"\x01", COLUMN, eof(capabilities, CURSOR)))
+    for status in (CURSOR, 0x0080):
+        talk.client(frames(b"\x1c" + struct.pack("<II", 5, 1), start=0))
+        talk.server(frames(b"\0\0\x01", eof(capabilities, status)))
+    talk.client(query(b"SELECT 2")).server(rows(capabilities))
+    assert talk.events == [executed(b"SELECT 1", ()), executed(b"SELECT 2")]
+
+
+def test_a_cursor_in_a_pipeline() -> None:
+    talk = Talk(OLD).client(prepare(b"SELECT 1")).server(prepared(OLD, 5, 0, 1))
+    fetch = frames(b"\x1c" + struct.pack("<II", 5, 1), start=0)
+    talk.client(execute(5, flags=1) + fetch + query(b"SELECT 2"))
+    talk.server(frames(b"\x01", COLUMN, eof(OLD, CURSOR)) + frames(b"\0\0\x01", eof(OLD, 0x80)) + rows(OLD))
+    assert talk.events == [executed(b"SELECT 1", ()), executed(b"SELECT 2")]
+
+
+def test_closing_and_unknown_statements() -> None:
+    talk = Talk().client(prepare(b"SELECT 1")).server(prepared(NEW, 5, 0, 1))
+    talk.client(frames(b"\x19" + struct.pack("<I", 5), start=0) + execute(5)).server(rows(NEW))
+    assert talk.events == [Unread(1, "EXECUTE", 10, "an unknown prepared statement")]
+
+
+def test_prepared_writes_are_noted_whatever_their_values() -> None:
+    talk = Talk().client(prepare(b"INSERT INTO t VALUES (?)")).server(prepared(NEW, 5, 1, 0))
+    talk.client(execute(5, b"nonsense")).server(frames(ok()))
+    talk.client(execute(5, b"bulk", command=0xFA)).server(frames(ok()))
+    assert talk.events == [Noted(1, "INSERT", "t", 24)] * 2
+
+
+def test_what_cannot_be_kept_of_prepared_statements() -> None:
+    talk = Talk().client(prepare(b"SELECT ?")).server(prepared(NEW, 5, 1, 1))
+    talk.client(execute(5, b"\0\x01\x99\0")).server(rows(NEW))
+    talk.client(execute(5, b"\0\0")).server(rows(NEW))
+    talk.client(execute(5, b"bulk", command=0xFA)).server(rows(NEW))
+    reasons = [event.reason for event in talk.events if isinstance(event, Unread)]
+    assert len(reasons) == len(talk.events) == 3
+    assert "0x99" in reasons[0] and reasons[2] == "parameters in bulk"
+
+
+def test_a_password_in_a_parameter_is_not_kept() -> None:
+    talk = Talk().client(prepare(b"SET @q = ?")).server(prepared(NEW, 5, 1, 0))
+    talk.client(execute(5, b"\0\x01\xfd\0" + lenenc(b"ALTER USER u IDENTIFIED BY 'hunter2'"))).server(frames(ok()))
+    talk.client(execute(5, b"\0\0" + lenenc(b"harmless"))).server(frames(ok()))
+    assert talk.events == [Noted(1, "SET", "@q", 10), executed(b"SET @q = ?", ("'harmless'",))]
+
+
+def test_parameters_are_read_in_the_clients_character_set() -> None:
+    talk = Talk().client(prepare(b"SELECT ?")).server(prepared(NEW, 5, 1, 1))
+    talk.client(query(b"SET NAMES latin1")).server(frames(ok()))
+    talk.client(execute(5, b"\0\x01\xfd\0\x01\xe9")).server(rows(NEW))
+    tracked = b"\0" + lenenc(lenenc(b"character_set_client") + lenenc(b"utf8mb4"))
+    talk.client(query(b"SET @@character_set_client = DEFAULT")).server(frames(ok(changes=tracked)))
+    talk.client(execute(5, b"\0\0\x02\xc3\xa9")).server(rows(NEW))
+    found = [event.parameters for event in talk.events if isinstance(event, Executed) and event.parameters]
+    assert found == [("_latin1 x'E9'",), ("'é'",)]
+
+
+# -- the session
+
+
+def test_the_default_schema() -> None:
+    talk = Talk().client(frames(b"\x02lab", start=0)).server(frames(ok(changes=b"\x01" + lenenc(lenenc(b"lab")))))
+    talk.client(frames(b"\x02nowhere", start=0)).server(frames(DENIED))
+    talk.client(query(b"USE other")).server(frames(ok(changes=b"\x01" + lenenc(lenenc(b"other")))))
+    talk.client(query(b"DROP DATABASE other")).server(frames(ok(changes=b"\x01" + lenenc(lenenc(b"")))))
+    assert talk.events == [
+        SchemaChanged(1, "lab"),
+        executed(b"USE other"),
+        SchemaChanged(1, "other"),
+        Noted(1, "DROP", "other", 19),
+        SchemaChanged(1, None),
+    ]
+
+
+def test_another_user() -> None:
+    change = frames(b"\x11bob\0\x07hunter2lab\0\x21\0caching_sha2_password\0", start=0)
+    talk = Talk().client(prepare(b"SELECT 1")).server(prepared(NEW, 5, 0, 1)).client(change)
+    talk.server(packet(1, b"\xfecaching_sha2_password\0nonce")).client(packet(2, b"\x03SELECT 'hunter2'"))
+    talk.server(packet(3, b"\x01\x04")).client(packet(4, b"hunter2\0"))
+    assert talk.events == []
+    talk.server(packet(5, ok()))
+    talk.client(execute(5)).server(rows(NEW))
+    assert talk.events == [
+        UserChanged(1, "bob", "lab", 0x21),
+        Unread(1, "EXECUTE", 10, "an unknown prepared statement"),
+    ]
+
+
+def test_a_refused_change_of_user() -> None:
+    talk = Talk().client(frames(b"\x11bob\0\0\0", start=0)).server(packet(1, DENIED))
+    assert talk.events == []
+    assert talk.observer.idle
+
+
+def test_a_reset_connection() -> None:
+    talk = Talk().client(prepare(b"SELECT 1")).server(prepared(NEW, 5, 0, 1))
+    talk.client(frames(b"\x1f", start=0)).server(frames(ok())).client(execute(5)).server(rows(NEW))
+    assert talk.events == [SessionReset(1), Unread(1, "EXECUTE", 10, "an unknown prepared statement")]
+
+
+def test_the_session_says_how_strings_are_read() -> None:
+    sql = b"SELECT 'a\\'; DROP TABLE t; -- '"
+    assert Talk().client(query(sql)).server(rows(NEW)).events == [executed(sql)]
+    talk = Talk().client(query(b"SET sql_mode = 'NO_BACKSLASH_ESCAPES'")).server(frames(ok(NO_BACKSLASH)))
+    talk.client(query(sql)).server(rows(NEW, status=MORE) + frames(ok(NO_BACKSLASH)))
+    assert talk.events[1:] == [executed(b"SELECT 'a\\'"), Noted(1, "DROP", "t", 12)]
+    assert Talk(status=NO_BACKSLASH).client(query(sql)).server(rows(NEW, status=MORE)).events == [
+        executed(b"SELECT 'a\\'")
+    ]
+
+
+# -- the rest of the commands, and what cannot be followed
+
+
+@pytest.mark.parametrize(
+    ("command", "answer"),
+    [
+        (b"\x0e", frames(ok())),
+        (b"\x09", frames(b"Uptime: 1  Threads: 2")),
+        (b"\x0d", frames(eof(OLD))),
+        (b"\x1b\0\0", frames(eof(OLD))),
+        (b"\x04t\0", frames(COLUMN, COLUMN, eof(OLD))),
+        (b"\x0a", rows(OLD, b"\x011")),
+        (b"\x0c\x01\0\0\0", frames(DENIED)),
+        (b"\x05new", frames(ok())),
+        (b"\x1d", frames(DENIED)),
+    ],
+)
+def test_commands_that_say_nothing(command: bytes, answer: bytes) -> None:
+    for pipelined in (False, True):
+        talk = Talk(OLD)
+        if pipelined:
+            talk.client(frames(command, start=0) + query(b"SELECT 1")).server(answer + rows(OLD))
+        else:
+            talk.client(frames(command, start=0)).server(answer).client(query(b"SELECT 1")).server(rows(OLD))
+        assert talk.events == [executed(b"SELECT 1")]
+
+
+def test_an_error_out_of_the_blue_is_the_servers_farewell() -> None:
+    talk = Talk().server(packet(0, b"\xff\xbf\x0f#HY000The client was disconnected by the server"))
+    assert talk.events == []
+
+
+@pytest.mark.parametrize(
+    ("talk", "reason"),
+    [
+        (lambda: Talk().client(frames(b"\x12" + bytes(10), start=0)), "a replication stream"),
+        (lambda: Talk().client(frames(b"\xee", start=0)), "unknown command 0xee"),
+        (lambda: Talk().client(packet(0, b"")), "an empty command"),
+        (lambda: Talk().server(packet(1, b"\0\0\0\2\0\0\0")), "an answer without a command"),
+        (
+            lambda: Talk().client(query(b"SELECT 1")).server(rows(NEW)[:-20]).client(query(b"SELECT 2")),
+            "the client did not wait for the end of an answer",
+        ),
+        (
+            lambda: Talk(OLD).client(query(b"SELECT 1") * 2).server(frames(b"\x01", COLUMN, b"no eof")),
+            "no EOF packet behind the column definitions",
+        ),
+    ],
+)
+def test_what_cannot_be_followed_is_said_once(talk: Callable[[], Talk], reason: str) -> None:
+    lost = talk()
+    lost.client(query(b"SELECT 3")).server(rows(NEW)).client(b"\xff" * 9)
+    assert lost.events[-1] == Lost(1, reason)
+    assert sum(isinstance(event, Lost) for event in lost.events) == 1
+    assert lost.observer.idle or lost.observer.lost
+
+
+def test_a_mistake_of_ours_is_no_leak_and_no_harm(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object, **__: object) -> list[object]:
+        raise RuntimeError("hunter2")
+
+    monkeypatch.setattr(privacy, "read", broken)
+    talk = Talk().client(query(b"SELECT 1"))
+    assert talk.events == [Lost(1, "an error in the observer: RuntimeError")]
+
+
+def test_what_is_too_long_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(observer_module, "LONGEST_STATEMENT", 1 << 20)
+    sql = b"SELECT '" + b"x" * (1 << 20) + b"'"
+    talk = Talk().client(query(sql)).server(rows(NEW)).client(query(b"SELECT 1")).server(rows(NEW))
+    assert talk.events == [Unread(1, "SELECT", len(sql) + 1, "longer than 1 MB"), executed(b"SELECT 1")]
+
+
+def test_long_data_that_is_too_long_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prepared_module, "MOST_BYTES", 1 << 10)
+    talk = Talk().client(prepare(b"SELECT ?")).server(prepared(NEW, 5, 1, 1))
+    for _ in range(3):
+        talk.client(long_data(5, 0, b"x" * 500))
+    talk.client(execute(5, b"\0\x01\xfc\0")).server(rows(NEW))
+    assert isinstance(talk.events[0], Unread)
+
+
+def test_too_many_prepared_statements(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prepared_module, "MOST_BYTES", 10)
+    talk = Talk()
+    for number in (1, 2):
+        talk.client(prepare(b"SELECT 1")).server(prepared(NEW, number, 0, 1))
+    for number in (1, 2):
+        talk.client(execute(number)).server(rows(NEW))
+    assert talk.events[0] == executed(b"SELECT 1", ())
+    assert isinstance(talk.events[1], Unread)
+
+
+@BOTH
+@pytest.mark.parametrize("length", [0xFFFFFE, 0xFFFFFF, 0x1000000])
+def test_statements_around_16_mb(capabilities: Capabilities, length: int) -> None:
+    sql = b"SELECT '" + b"x" * (length - 10) + b"'"
+    command = frames(b"\x03" + sql, start=0)
+    talk = Talk(capabilities)
+    for start in range(0, len(command), 65536):
+        talk.client(command[start : start + 65536])
+    talk.server(rows(capabilities)).client(query(b"SELECT 1")).server(rows(capabilities))
+    assert talk.events == [executed(sql), executed(b"SELECT 1")]
+
+
+# -- laws
+
+CONVERSATION: list[tuple[Side, bytes]] = [
+    (Side.CLIENT, query(b"SELECT 1")),
+    (Side.SERVER, rows(OLD, b"\x011", b"\0", b"\xfb")),
+    (Side.CLIENT, query(b"SELECT 1; USE x; bad")),
+    (Side.SERVER, rows(OLD, b"\x011", status=MORE) + frames(ok(MORE)) + frames(DENIED)),
+    (Side.CLIENT, prepare(b"SELECT ?") + execute(0xFFFFFFFF, INT_7)),
+    (Side.SERVER, prepared(OLD, 3, 1, 1) + rows(OLD, b"\0\0\x07")),
+    (Side.CLIENT, frames(b"\x19" + struct.pack("<I", 3), start=0) + query(b"LOAD DATA LOCAL INFILE 'f' INTO TABLE t")),
+    (Side.SERVER, frames(b"\xfbf")),
+    (Side.CLIENT, packet(2, b"\x03x") + packet(3, b"")),
+    (Side.SERVER, packet(4, ok())),
+    (Side.CLIENT, frames(b"\x11bob\0\x01xlab\0\x21\0", start=0)),
+    (Side.SERVER, packet(1, b"\xfeplugin\0nonce")),
+    (Side.CLIENT, packet(2, b"secret")),
+    (Side.SERVER, packet(3, ok())),
+    (Side.CLIENT, query(b"INSERT INTO t VALUES ('x')")),
+    (Side.SERVER, frames(ok())),
+]
+EVENTS: list[Event] = [
+    executed(b"SELECT 1"),
+    executed(b"SELECT 1"),
+    executed(b"USE x"),
+    executed(b"SELECT ?", ("7",)),
+    Noted(1, "LOAD", "t", 39),
+    UserChanged(1, "bob", "lab", 0x21),
+    Noted(1, "INSERT", "t", 26),
+]
+
+
+def _chunks(data: bytes, cuts: list[int]) -> list[bytes]:
+    edges = [0, *sorted({cut % (len(data) + 1) for cut in cuts}), len(data)]
+    return [data[start:end] for start, end in itertools.pairwise(edges)]
+
+
+def test_one_byte_at_a_time() -> None:
+    talk = Talk(OLD)
+    for side, data in CONVERSATION:
+        for byte in data:
+            (talk.client if side is Side.CLIENT else talk.server)(bytes((byte,)))
+    assert talk.events == EVENTS
+
+
+@given(st.lists(st.lists(st.integers(0, 1000), max_size=6), min_size=len(CONVERSATION), max_size=len(CONVERSATION)))
+def test_any_chunking_gives_the_same_events(cuts: list[list[int]]) -> None:
+    talk = Talk(OLD)
+    for (side, data), places in zip(CONVERSATION, cuts, strict=True):
+        for chunk in _chunks(data, places):
+            (talk.client if side is Side.CLIENT else talk.server)(chunk)
+    assert talk.events == EVENTS
+
+
+@settings(max_examples=300)
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(Side),
+            st.one_of(st.binary(max_size=40), st.sampled_from(CONVERSATION).map(lambda turn: turn[1])),
+        )
+    ),
+    st.sampled_from([OLD, NEW, NEW | Capabilities.CLIENT_QUERY_ATTRIBUTES]),
+)
+def test_any_bytes_are_survived(chunks: list[tuple[Side, bytes]], capabilities: Capabilities) -> None:
+    talk = Talk(capabilities)
+    for side, data in chunks:
+        (talk.client if side is Side.CLIENT else talk.server)(data)
+    lost = [index for index, event in enumerate(talk.events) if isinstance(event, Lost)]
+    assert lost in ([], [len(talk.events) - 1])
+    assert not any(isinstance(event, Lost) and "observer" in event.reason for event in talk.events)
+
+
+# -- the tracker by itself
+
+
+def test_an_answer_to_a_command_that_has_none() -> None:
+    tracker = ResponseTracker(OLD, ExtendedCapabilities(0))
+    tracker.begin(Shape.NONE)
+    with pytest.raises(PeerProtocolError):
+        tracker.packet(b"\0", 1)
+
+
+def test_a_truncated_ok_is_an_error() -> None:
+    tracker = ResponseTracker(OLD, ExtendedCapabilities(0))
+    tracker.begin(Shape.RESULTS)
+    with pytest.raises(PeerProtocolError):
+        tracker.packet(b"\0\0", 2)
+
+
+def test_a_result_of_no_columns_cannot_be() -> None:
+    tracker = ResponseTracker(OLD, ExtendedCapabilities(0))
+    tracker.begin(Shape.RESULTS)
+    assert tracker.packet(ok(MORE), 7) == Mark.BEGUN | Mark.OK
+    assert tracker.packet(ok(), 7) == Mark.BEGUN | Mark.OK | Mark.END
+
+
+@pytest.mark.parametrize(
+    "last",
+    [eof(OLD), eof(NEW), ok(), ok(changes=b"\x01" + lenenc(lenenc(b"x" * 200))), DENIED, eof(NEW) + b"\0\x05hello"],
+)
+def test_the_last_packet_of_an_answer_is_known(last: bytes) -> None:
+    assert may_end_response(packet(9, b"\x01x") + packet(10, last))
+    assert not may_end_response((packet(9, b"\x01x") + packet(10, last))[:-1])
+    assert not may_end_response(packet(9, last) + packet(10, b"\x03row"))
+    assert not may_end_response(b"")
