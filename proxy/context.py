@@ -211,6 +211,14 @@ class Context:
         else:
             setattr(self, setting, text)
 
+    def noted(self, verb: str, names: str) -> None:
+        """A statement whose text was not kept: what it set (variables, a prepared statement) is no longer known."""
+        for name in filter(None, (part.strip() for part in names.split(","))):
+            if verb == "SET":
+                self.variables.pop(variable_name(name), None)
+            elif verb == "PREPARE":
+                self.prepared.pop(name.strip("`").lower(), None)
+
     def _forget_assigned(self, sql: str, word: str) -> None:
         """User variables that a statement other than SET gives a value that nobody here can know."""
         if "@" not in sql:

@@ -84,7 +84,7 @@ class Interpreter:
             case events.Closed(connection):
                 self._contexts.pop(connection, None)
                 return []
-            case events.Lost() | events.Noted() | events.Unread():
+            case events.Lost() | events.Unread():
                 return []
         context = self._contexts.setdefault(event.connection, Context())
         match event:
@@ -96,9 +96,16 @@ class Interpreter:
                 context.schema = schema
             case events.SessionReset():
                 context.reset()
+            case events.Noted(verb=verb, table=names):
+                context.noted(verb, names)
             case events.Executed(sql=sql, parameters=parameters):
                 return list(context.executed(sql, parameters))
         return []
+
+
+#: Statements that bring rows.
+_INSERTING = frozenset({"INSERT", "REPLACE", "LOAD"})
+_WRITTEN = "its rows come along only where something fetched them; its text was not kept"
 
 
 def interpret(entry: Entry, resolved: list[Resolved], readings: Readings) -> list[NewStatement | NewLost]:
@@ -107,8 +114,10 @@ def interpret(entry: Entry, resolved: list[Resolved], readings: Readings) -> lis
         case events.Executed(connection=connection):
             return [_executed(connection, entry.time, each, readings) for each in resolved]
         case events.Noted(connection, verb, table, length):
-            reason = "it reads no rows; its text was not kept"
-            return [NewStatement(connection, entry.time, verb, table, length, StatementClass.NOT_DATA, reason)]
+            written = verb in _INSERTING
+            statement_class = StatementClass.WRITE if written else StatementClass.NOT_DATA
+            reason = _WRITTEN if written else "it reads no rows; its text was not kept"
+            return [NewStatement(connection, entry.time, verb, table, length, statement_class, reason)]
         case events.Unread(connection, verb, length, reason):
             return [NewStatement(connection, entry.time, verb, "", length, StatementClass.UNRESOLVED, reason)]
         case events.Lost(connection, reason):

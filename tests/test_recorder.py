@@ -90,11 +90,24 @@ def test_a_journal_becomes_statements(home: Home) -> None:
         "INSERT",
         "lab.t",
         99,
-        StatementClass.NOT_DATA,
+        StatementClass.WRITE,
     )
     assert (unread.statement_class, unread.reason) == (StatementClass.UNRESOLVED, "longer than 16 MB")
     assert journals(home.journals) == []
     assert list(home.journals.iterdir()) == []
+
+
+def test_what_a_statement_without_text_set_is_no_longer_known(home: Home) -> None:
+    journal = writer(home)
+    execute(journal, "SET @a = 1, @b = 2", "PREPARE s FROM 'SELECT 1 FROM t'")
+    journal.write([events.Noted(1, "SET", "@a", 40), events.Noted(1, "PREPARE", "s", 40)])
+    execute(journal, "SELECT @b FROM t", "EXECUTE s")
+    journal.close()
+    catch(home)
+    with Store(home.store) as store:
+        *_, selected, executed = store.load("P")
+    assert selected.statement.session.variables == {"b": "2"}
+    assert executed.statement_class is StatementClass.UNRESOLVED
 
 
 def test_a_live_journal_stays_and_is_taken_on(home: Home) -> None:
