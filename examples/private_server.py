@@ -7,6 +7,8 @@ leaves nothing behind: a server that the user runs already is never touched.
 from __future__ import annotations
 
 import atexit
+import contextlib
+import ctypes
 import os
 import secrets
 import shutil
@@ -31,6 +33,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 START_SECONDS = 90
+_PR_SET_PDEATHSIG = 1
 MYSQL_PORT = 3306
 #: Folders where distributions keep servers, outside the PATH of ordinary users.
 SERVER_FOLDERS = ("/usr/sbin", "/usr/local/sbin", "/usr/libexec", "/usr/local/mysql/bin")
@@ -123,6 +126,12 @@ def flavours() -> list[str]:
             " apt-get install mariadb-server-core mariadb-client"
         )
     return found
+
+
+def _die_with_parent() -> None:
+    """In the new process: the kernel ends it when we are killed, and cannot end it ourselves (prctl(2), Linux)."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _free_port() -> int:
@@ -273,7 +282,7 @@ class PrivateServer:
 
     def execute(self, *statements: str) -> None:
         """Runs statements as the administrator, each in a transaction of its own."""
-        connection = self.connect(autocommit=True)
+        connection = self.connect(autocommit=True, unix_socket=str(self.socket))
         try:
             with connection.cursor() as cursor:
                 for statement in statements:
@@ -353,6 +362,7 @@ class PrivateServer:
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
                 start_new_session=True,
+                preexec_fn=_die_with_parent,
             )
             if self._answers():
                 return

@@ -7,9 +7,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from examples.private_server import PrivateServer, flavours
 from tests.harness import Djproxy
+
+# How long an example takes says more about the machine than about the code.
+settings.register_profile("djproxy", deadline=None)
+settings.load_profile("djproxy")
 
 
 @pytest.fixture(scope="session", params=flavours())
