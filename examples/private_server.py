@@ -7,8 +7,6 @@ leaves nothing behind: a server that the user runs already is never touched.
 from __future__ import annotations
 
 import atexit
-import contextlib
-import ctypes
 import os
 import secrets
 import shutil
@@ -33,7 +31,6 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 START_SECONDS = 90
-_PR_SET_PDEATHSIG = 1
 MYSQL_PORT = 3306
 #: Folders where distributions keep servers, outside the PATH of ordinary users.
 SERVER_FOLDERS = ("/usr/sbin", "/usr/local/sbin", "/usr/libexec", "/usr/local/mysql/bin")
@@ -49,6 +46,8 @@ COMMON = (
 )
 MYSQL_ONLY = ("--mysqlx=OFF", "--innodb-redo-log-capacity=16M")
 MARIADB_ONLY = ("--innodb-log-file-size=16M", "--aria-pagecache-buffer-size=8M")
+#: Waits until its stdin closes, which also a killed program does, and then cleans up in its place.
+WATCHDOG = 'read -r _; kill -9 "$1"; rm -rf "$2"'
 #: What mariadb-install-db feeds to `mariadbd --bootstrap`, under its names before and since MariaDB 11.
 BOOTSTRAP = ("system_tables", "performance_tables", "system_tables_data", "sys_schema")
 
@@ -128,12 +127,6 @@ def flavours() -> list[str]:
     return found
 
 
-def _die_with_parent() -> None:
-    """In the new process: the kernel ends it when we are killed, and cannot end it ourselves (prctl(2), Linux)."""
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-
-
 def _free_port() -> int:
     while True:
         with socket.socket() as probe:
@@ -207,6 +200,7 @@ class PrivateServer:
         self._data = folder / "data"
         self._log = folder / "server.log"
         self._process: subprocess.Popen[bytes] | None = None
+        self._watchdog: subprocess.Popen[bytes] | None = None
         self._option_files = 0
 
     @classmethod
@@ -235,10 +229,14 @@ class PrivateServer:
 
     def stop(self) -> None:
         """Kills the server and removes its folder; a second call does nothing."""
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-            self._process = None
+        # The watchdog first: it must not outlive the process whose number it has.
+        for process in (self._watchdog, self._process):
+            if process is not None:
+                process.kill()
+                process.wait()
+                if process.stdin is not None:
+                    process.stdin.close()
+        self._watchdog = self._process = None
         shutil.rmtree(self.folder, ignore_errors=True)
         atexit.unregister(self.stop)
 
@@ -362,11 +360,22 @@ class PrivateServer:
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
                 start_new_session=True,
-                preexec_fn=_die_with_parent,
             )
             if self._answers():
+                self._watch()
                 return
         raise self._failure("does not start")
+
+    def _watch(self) -> None:
+        """Has the server killed also when this program is."""
+        assert self._process is not None
+        self._watchdog = subprocess.Popen(
+            ["/bin/sh", "-c", WATCHDOG, "private-server-watchdog", str(self._process.pid), self.folder],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
 
     def _tls(self) -> tuple[str, ...]:
         """MySQL makes certificates by itself; MariaDB before 11.4 needs some."""

@@ -43,13 +43,12 @@ def test_picked_rows_and_their_ancestors_and_nothing_else(
 ) -> None:
     """The example writes the bundle; its script, run with SELECT alone, holds the brute-force closure."""
     reader = harness.add_account(server, [rig])
-    login = {"DJ_HOST": server.host, "DJ_PORT": str(server.port), "DJ_USER": reader.user, "DJ_PASS": reader.password}
     bundle = tmp_path / "picked"
-    arguments = ["--out", str(bundle), "--rows", f"{rig}.recording", "id = 3"]
+    arguments = ["--host", server.host, "--port", str(server.port), "--user", reader.user, "--out", str(bundle)]
     answer = subprocess.run(
-        [sys.executable, "-m", "examples.pick_rows", *arguments],
+        [sys.executable, "-m", "examples.handpicked", *arguments, f"{rig}.recording: id = 3"],
         cwd=harness.ROOT,
-        env=os.environ | login,
+        env=os.environ | {"MYSQL_PWD": reader.password},
         capture_output=True,
         text=True,
         check=False,
