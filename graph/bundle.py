@@ -12,7 +12,7 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from graph.documents import FORMAT, FORMAT_VERSION, Judged, Meta, manifest, queries, review
 from graph.errors import InputError
@@ -65,6 +65,8 @@ def safe_name(paper: str) -> str:
 
 def open_bundle(folder: Path) -> Bundle:
     """The bundle that lies in a folder. Raises InputError when there is none, or one of a newer format."""
+    if not folder.exists():
+        raise InputError(f"there is no bundle in {folder}: write it with export, or name another folder with --bundle")
     _require_ours(folder)
     return Bundle(folder)
 
@@ -81,7 +83,7 @@ def write_bundle(
     Raises InputError, and changes nothing, when the folder holds anything else or cannot be written.
     """
     target = folder.absolute()
-    require_writable(target)
+    require_writable(target, meta.paper)
     known = fingerprints or {}
     files = _contents(slice_, statements, meta, known)
     try:
@@ -97,21 +99,26 @@ def write_bundle(
     return Bundle(target)
 
 
-def require_writable(folder: Path) -> None:
-    """Raises InputError unless a bundle may be written there: into nothing, an empty folder, or our own bundle."""
+def require_writable(folder: Path, paper: str) -> None:
+    """Raises InputError unless a bundle may be written there: into nothing, an empty folder, or that paper's bundle."""
     try:
         if not os.path.lexists(folder):
             return
         if not folder.is_dir():
             raise InputError(f"{folder} is not a folder; choose another one with --out")
         if any(folder.iterdir()):
-            _require_ours(folder)
+            found = _require_ours(folder)
+            if found.get("paper") != paper:
+                raise InputError(
+                    f"{folder} holds the bundle of paper {found.get('paper')!r}; choose another folder with --out"
+                )
             _require_nothing_else(folder)
     except OSError as error:
         raise InputError(f"cannot look into {folder}: {error.strerror or error}") from error
 
 
-def _require_ours(folder: Path) -> None:
+def _require_ours(folder: Path) -> dict[str, Any]:
+    """What the review.json of our bundle says."""
     try:
         text = (folder / "review.json").read_text("utf-8")
     except (OSError, UnicodeDecodeError):
@@ -125,6 +132,7 @@ def _require_ours(folder: Path) -> None:
     version = found.get("format_version")
     if not isinstance(version, int) or version > FORMAT_VERSION:
         raise InputError(f"the bundle in {folder} was written by a newer djproxy (format {version})")
+    return found
 
 
 def _require_nothing_else(folder: Path) -> None:

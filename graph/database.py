@@ -95,10 +95,13 @@ class Database:
                 conv={},
                 autocommit=True,
                 connect_timeout=CONNECT_SECONDS,
+                read_timeout=CONNECT_SECONDS,
                 **_tls_arguments(credentials.tls),
             )
         except (pymysql.err.MySQLError, OSError, RuntimeError) as error:
             raise _refused_connection(error, address, credentials.user) from None
+        # Only the login must come within a time: PyMySQL has no other way to bound it, and a query may take hours.
+        connection._read_timeout = None  # type: ignore[attr-defined]
         return cls(connection, address)
 
     @property

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,11 +12,11 @@ from graph.bundle import Bundle, require_writable, write_bundle
 from graph.cascade import Parts, cascade
 from graph.database import Database
 from graph.documents import Judged, Meta
-from graph.errors import InputError
+from graph.errors import InputError, StatementError
 from graph.fingerprint import take
 from graph.leaves import Resolution, read, resolve
 from graph.names import TableName
-from graph.schema import Schema, read_schema
+from graph.schema import SYSTEM_SCHEMAS, Schema, read_schema
 from graph.slice import Slice
 from graph.statement import Statement, StatementClass
 
@@ -61,12 +62,14 @@ def export(
     folder is not ours, GrantError for a missing right, ServerError; nothing is written then.
     """
     say = progress or (lambda text: None)
-    require_writable(folder.absolute())
+    require_writable(folder.absolute(), meta.paper)
     if not recorded:
         raise InputError(f"the recording of paper {meta.paper} is empty: no statement went through the proxy")
     with database.snapshot():
         say("reading the schema")
-        schema = read_schema(database, _named_tables(recorded))
+        named = _named_tables(recorded, meta.included)
+        schema = read_schema(database, named)
+        _require_visible(database, schema, (name for name, taken in named.items() if taken))
         own_mode = str(database.value("SELECT @@GLOBAL.sql_mode"))
         resolutions = _resolve_all(recorded, schema, meta.included, own_mode, say)
         wanted = _needed(resolutions)
@@ -82,16 +85,28 @@ def export(
     return Export(bundle, slice_, statements)
 
 
-def _named_tables(recorded: Sequence[Judged]) -> set[TableName]:
-    """The tables that statements name, as far as their text tells the schema."""
+def _named_tables(recorded: Sequence[Judged], included: Collection[StatementClass]) -> dict[TableName, bool]:
+    """The tables that statements name, as far as their text tells the schema; True for those that the slice needs."""
+    taken = {*included, StatementClass.UNRESOLVED}
     texts = {_text(judged): judged for judged in recorded if judged.statement.sql}
-    found: set[TableName] = set()
+    found: dict[TableName, bool] = {}
     for judged in texts.values():
         if judged.kind is StatementClass.NOT_DATA:
             continue
-        occurrences = read(judged.statement.sql, judged.statement.session).occurrences
-        found |= {occurrence.table for occurrence in occurrences if occurrence.table.schema}
+        for occurrence in read(judged.statement.sql, judged.statement.session).occurrences:
+            name = occurrence.table
+            if name.schema and name.name:
+                found[name] = found.get(name, False) or (judged.kind in taken and occurrence.role != "write")
     return found
+
+
+def _require_visible(database: Database, schema: Schema, tables: Iterable[TableName]) -> None:
+    """Raises GrantError for a table that information_schema hides because the account has no right on it at all."""
+    for name in tables:
+        if schema.find(name.schema, name.name) is None and name.schema.lower() not in SYSTEM_SCHEMAS:
+            # What is really not there makes its statements unresolved.
+            with suppress(StatementError):
+                database.require_select(name)
 
 
 #: Statements with equal text, context and class mean the same.

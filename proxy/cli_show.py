@@ -182,14 +182,16 @@ def print_paper(shown: Shown) -> None:
     names = ", ".join(f"{each.name} ({each.server})" for each in shown.paper.analyses)
     console.print(f"paper {escape(shown.paper.name)}, analyses: {escape(names)}", soft_wrap=True)
     console.print(f"statements: {counts}", soft_wrap=True)
-    if not shown.tables:
+    # Clients ask the server's own tables at every turn; the JSON document has these, too.
+    uses = [use for use in shown.tables if use.statement_class is not StatementClass.NOT_DATA]
+    if not uses:
         return
     console.print()
     table = Table("table", "role", "class", box=None, pad_edge=False)
     table.add_column("statements", justify="right")
     table.add_column("restriction as recorded", overflow="fold")
     previous = ""
-    for use in shown.tables:
+    for use in uses:
         name = str(use.table) if use.table.schema else use.table.name
         table.add_row(
             "" if name == previous else escape(printable(name)),

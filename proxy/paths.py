@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,7 +49,11 @@ class Home:
         return self.folder / "worker.log"
 
     def create(self) -> Home:
-        """Make the folders, mode 0700. Raises HomeError when that cannot be done or the folder is not writable."""
+        """Make the folders, mode 0700.
+
+        Raises HomeError when that cannot be done, the folder is not writable, or is somebody's for other things.
+        """
+        self._refuse_foreign()
         for folder in (self.folder, self.journals, self.proxies, self.certificates):
             try:
                 folder.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
@@ -64,11 +69,29 @@ class Home:
                 )
         return self
 
+    def _refuse_foreign(self) -> None:
+        """A folder that others may enter and that holds other things (/tmp, a project) would be shut to them."""
+        try:
+            status = self.folder.stat()
+            if not stat.S_ISDIR(status.st_mode) or not status.st_mode & 0o077:
+                return
+            foreign = not (self.journals.exists() or self.store.exists()) and any(self.folder.iterdir())
+        except OSError:
+            return
+        if foreign:
+            raise HomeError(
+                f"the folder {self.folder} holds other files, and recordings must be private: choose another with "
+                "--home or DJPROXY_HOME"
+            )
+
 
 def find_home(option: str | None, environment: Mapping[str, str]) -> Home:
-    """The home folder: the option, else DJPROXY_HOME, else the platform's user data folder."""
+    """The home folder: the option, else DJPROXY_HOME, else the platform's user data folder. Raises HomeError."""
     chosen = option or environment.get("DJPROXY_HOME")
-    folder = Path(chosen).expanduser() if chosen else platformdirs.user_data_path("djproxy", appauthor=False)
+    try:
+        folder = Path(chosen).expanduser() if chosen else platformdirs.user_data_path("djproxy", appauthor=False)
+    except RuntimeError as error:
+        raise HomeError(f"the folder {chosen} is not known ({error}): choose another with --home") from error
     return Home(folder.absolute())
 
 

@@ -214,6 +214,8 @@ def _address(
         return ServerAddress("localhost", options.port or MYSQL_PORT, options.socket)
     if options and options.host:
         return ServerAddress(options.host, options.port or MYSQL_PORT)
+    if recorded and recorded.startswith("/"):
+        return ServerAddress(socket=Path(recorded))
     if recorded:
         address = parse_address(recorded)
         return replace(address, port=options.port) if options and options.port else address

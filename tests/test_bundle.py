@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import stat
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -88,6 +89,20 @@ def test_other_folders_are_refused(tmp_path: Path, file: str, text: str, message
     assert contents(folder) == {file: text.encode()}
 
 
+def test_the_bundle_of_another_paper_is_refused(tmp_path: Path) -> None:
+    folder = tmp_path / "out"
+    write_bundle(folder, example(), STATEMENTS, META)
+    before = contents(folder)
+    with pytest.raises(InputError, match="the bundle of paper 'Paper'"):
+        write_bundle(folder, example(), STATEMENTS, replace(META, paper="Other"))
+    assert contents(folder) == before
+
+
+def test_a_folder_that_is_not_there_is_no_bundle(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="there is no bundle"):
+        open_bundle(tmp_path / "out")
+
+
 @pytest.mark.parametrize("name", ["notes.txt", "publish/extra.csv", ".hidden"])
 def test_a_bundle_with_somebodys_files_is_refused(tmp_path: Path, name: str) -> None:
     folder = tmp_path / "out"
@@ -102,7 +117,7 @@ def test_a_bundle_with_somebodys_files_is_refused(tmp_path: Path, name: str) -> 
 def test_a_file_in_the_way_is_refused(tmp_path: Path) -> None:
     (tmp_path / "out").write_text("mine")
     with pytest.raises(InputError, match="not a folder"):
-        require_writable(tmp_path / "out")
+        require_writable(tmp_path / "out", "Paper")
     with pytest.raises(InputError, match="cannot write"):
         write_bundle(tmp_path / "out" / "deeper", example(), [], META)
     assert (tmp_path / "out").read_text() == "mine"

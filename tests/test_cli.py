@@ -157,6 +157,19 @@ def test_a_home_that_cannot_be_made(djproxy: Djproxy, tmp_path: Path) -> None:
     assert "DJPROXY_HOME" in answer.stderr
 
 
+def test_a_home_of_a_user_who_does_not_exist(djproxy: Djproxy) -> None:
+    answer = djproxy.call("--home", "~no-such-user/recordings", "list", status=2)
+    assert "~no-such-user/recordings" in answer.stderr
+
+
+def test_a_folder_with_other_files_does_not_become_a_home(djproxy: Djproxy) -> None:
+    djproxy.home.mkdir(mode=0o755)
+    (djproxy.home / "thesis.tex").write_text("mine")
+    assert "another" in djproxy.call("list", status=2).stderr
+    assert [path.name for path in djproxy.home.iterdir()] == ["thesis.tex"]
+    assert djproxy.home.stat().st_mode & 0o777 == 0o755
+
+
 def test_the_home_is_private(djproxy: Djproxy) -> None:
     djproxy.home.mkdir(mode=0o755)
     djproxy.call("list")

@@ -139,6 +139,20 @@ def test_a_server_that_is_not_there() -> None:
         Database.connect(ServerAddress("no.such.host.invalid"), Credentials("u"))
 
 
+def test_a_server_that_never_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("graph.database.CONNECT_SECONDS", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        at = ServerAddress("127.0.0.1", silent.getsockname()[1])
+        with pytest.raises(ServerError, match=f"cannot connect to server {at} as user 'u'"):
+            Database.connect(at, Credentials("u"))
+
+
+def test_a_slow_statement_is_waited_for(server: PrivateServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("graph.database.CONNECT_SECONDS", 1)
+    with Database.connect(address(server), Credentials(server.user, server.password)) as database:
+        assert database.value("SELECT SLEEP(1.5)") == "0"
+
+
 def test_a_killed_connection_is_a_server_error(server: PrivateServer, reader: Database) -> None:
     server.execute(f"KILL {reader.value('SELECT CONNECTION_ID()')}")
     with pytest.raises(ServerError, match=f"the connection to {server.host}:{server.port} broke"):

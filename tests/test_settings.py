@@ -270,6 +270,11 @@ def test_login_by_socket(around: Surroundings, tmp_path: Path) -> None:
     assert login("option", None, path, "recorded:3306", around, never)[0].socket is None
 
 
+def test_login_where_the_bundle_was_made_through_a_socket(around: Surroundings) -> None:
+    surroundings = given(around, DJ_USER="u", DJ_PASS="p")
+    assert login(None, None, None, "/run/my.sock", surroundings, never)[0].socket == Path("/run/my.sock")
+
+
 def test_login_by_datajoints_settings(around: Surroundings) -> None:
     surroundings = given(around, DJ_HOST="env", DJ_USER="u", DJ_PASS="p")
     address, credentials = login(None, None, None, "recorded:3307", surroundings, never)
