@@ -53,7 +53,11 @@ ROWS: dict[str, list[tuple[Any, ...]]] = {
     "probe": [(1, "np1", '{"a": {"b": 3}}'), (2, "np2", '{"a": {"b": 4}}'), (3, "np2", None)],
     "pair": [("a", 1, 2), ("b", 2, 1), ("c", 1, 2)],
 }
-VIEW = "SELECT subject, session, trial FROM `{S}`.trial WHERE rt < 0.5"
+VIEWS = {
+    "fast": "SELECT subject, session, trial FROM `{S}`.trial WHERE rt < 0.5",
+    "named": "SELECT t.subject, t.trial, s.experimenter AS who FROM `{S}`.session s JOIN `{S}`.trial t USING (subject, session)",
+    "old": "SELECT f.trial, s.* FROM `{S}`.fast f JOIN `{S}`.session s ON s.subject = f.subject WHERE session_date < '2020-06-01'",
+}
 
 
 def queries() -> list[tuple[str, str, str]]:
@@ -78,7 +82,8 @@ class Lab:
             self.run(f"CREATE DATABASE {name}")
             for table, columns in TABLES.items():
                 self.run(f"CREATE TABLE {name}.`{table}` ({columns})")
-            self.run(f"CREATE VIEW {name}.fast AS " + VIEW.replace("{S}", name))
+            for view, select in VIEWS.items():
+                self.run(f"CREATE VIEW {name}.{view} AS " + select.replace("{S}", name))
         for table, rows in ROWS.items():
             self.fill(self.source, table, set(rows))
         address = ServerAddress(server.host, server.port)

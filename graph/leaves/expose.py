@@ -150,7 +150,8 @@ def _plain(select: exp.Select, wanted: set[int], prepared: Prepared, *, keep: bo
     added: list[exp.Expr] = []
     left = set(wanted)
     for source in sources(select):
-        inside = left & occurrences(source.node)
+        # The first table of a parenthesised join has the others inside its node.
+        inside = left & (occurrences(source.node) if source.occurrence is None else {source.occurrence})
         if not inside:
             continue
         left -= inside

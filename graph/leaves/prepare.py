@@ -26,6 +26,7 @@ def prepare(tree: exp.Query, schema: Schema, default_schema: str | None) -> Prep
     """Makes a query ready; the tree given is not changed. Raises Unreadable with the reason."""
     tree = tree.copy()
     _refuse(tree)
+    _open_parentheses(tree)
     tree = _inline_ctes(tree)
     views: list[Table] = []
     for _ in range(_MAXIMUM_VIEW_DEPTH):
@@ -71,6 +72,28 @@ _NOT_FOLLOWED: dict[type[exp.Expr], str] = {
 }
 
 
+def _open_parentheses(tree: exp.Query) -> None:
+    """FROM (a JOIN b …) JOIN c → FROM a JOIN b … JOIN c: the same, since joins are read from the left. The server
+    writes views so."""
+    for select in list(blocks(tree)):
+        start = select.args.get("from_")
+        while start is not None and _is_parenthesised_join(start.this):
+            first = start.this.this
+            joins = [*(first.args.get("joins") or []), *(start.this.args.get("joins") or [])]
+            first.set("joins", None)
+            start.set("this", first)
+            select.set("joins", [*joins, *(select.args.get("joins") or [])])
+
+
+def _is_parenthesised_join(node: exp.Expr) -> bool:
+    return (
+        isinstance(node, exp.Subquery)
+        and not node.alias
+        and isinstance(node.this, exp.Table | exp.Subquery)
+        and (isinstance(node.this, exp.Table) or _is_parenthesised_join(node.this))
+    )
+
+
 def _inline_ctes(tree: exp.Query) -> exp.Query:
     """Each name of a CTE becomes a derived table with the CTE's query."""
     for with_ in reversed(list(tree.find_all(exp.With))):
@@ -100,6 +123,11 @@ def _replace_table(table: exp.Table, query: exp.Expr) -> None:
     alias = exp.TableAlias(this=exp.to_identifier(table.alias_or_name, quoted=True))
     if table.args.get("joins"):
         raise Unreadable("a CTE or view inside a parenthesised join is not followed yet")
+    select = table.find_ancestor(exp.Select)
+    for column in select.find_all(exp.Column) if select is not None else ():
+        # A derived table belongs to no schema.
+        if column.args.get("db") is not None and column.table == table.alias_or_name:
+            column.set("db", None)
     table.replace(exp.Subquery(this=query, alias=alias))
 
 
@@ -116,7 +144,9 @@ def _inline_views(tree: exp.Query, schema: Schema, default_schema: str | None, v
             )
         if table not in views:
             views.append(table)
-        _replace_table(node, parse_view(table.view))
+        definition = parse_view(table.view)
+        _open_parentheses(definition)
+        _replace_table(node, definition)
         found = True
     return found
 

@@ -83,7 +83,7 @@ def _occurrences(query: Query, default_schema: str) -> Iterator[Occurrence]:
     names = {cte.alias.lower() for cte in query.tree.find_all(exp.CTE)}
     asked = exists_query(query.tree)
     for table in query.tree.find_all(exp.Table, bfs=False):
-        if isinstance(table.this, exp.Parameter) or (not table.db and table.name.lower() in names):
+        if not table.name or isinstance(table.this, exp.Parameter) or (not table.db and table.name.lower() in names):
             continue
         select = table.find_ancestor(exp.Select)
         where = select.args.get("where") if select is not None else None

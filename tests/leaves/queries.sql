@@ -160,6 +160,14 @@ SELECT `subject`,`session` FROM `{S}`.`session` WHERE session >= ALL (SELECT ses
 WITH mice AS (SELECT subject FROM `{S}`.subject WHERE species = 'mouse') SELECT s.subject, s.session FROM `{S}`.session s JOIN mice ON mice.subject = s.subject
 -- view: exact
 SELECT subject, trial FROM `{S}`.fast WHERE trial = 1
+-- view over a join: exact
+SELECT trial, who FROM `{S}`.named WHERE who = 'eve'
+-- view over a view: exact
+SELECT subject, session FROM `{S}`.old WHERE trial = 1
+-- view in a condition: exact
+SELECT subject FROM `{S}`.subject WHERE subject IN (SELECT subject FROM `{S}`.named WHERE trial = 2)
+-- parenthesised join: exact
+SELECT s.subject, p.kind FROM (`{S}`.session s JOIN `{S}`.trial t ON t.subject = s.subject AND t.session = s.session) JOIN `{S}`.probe p ON p.probe = t.trial WHERE s.session = 2
 -- count taken as data: replay
 SELECT count(DISTINCT `subject`,`session`) FROM `{S}`.`trial` WHERE ( (`choice`="left"))
 -- count of a derived table: replay
