@@ -14,7 +14,7 @@ from graph.database import Database
 from graph.documents import Judged, Meta
 from graph.errors import InputError, StatementError
 from graph.fingerprint import take
-from graph.leaves import Resolution, read, resolve
+from graph.leaves import UNRESTRICTED, Resolution, read, resolve
 from graph.names import TableName
 from graph.schema import SYSTEM_SCHEMAS, Schema, read_schema
 from graph.slice import Slice
@@ -81,6 +81,7 @@ def export(
         say("taking fingerprints of the rows")
         fingerprints = take(database, slice_)
     statements = tuple(_judge(judged, resolutions, slice_) for judged in recorded)
+    slice_ = replace(slice_, warnings=(*slice_.warnings, *_unrestricted(recorded, resolutions, meta.included)))
     bundle = write_bundle(folder, slice_, statements, meta, fingerprints)
     return Export(bundle, slice_, statements)
 
@@ -153,6 +154,22 @@ def _resolve_one(judged: Judged, schema: Schema, included: Collection[StatementC
 
 def _needed(resolutions: dict[_Text, Resolution]) -> list[Resolution]:
     return [resolution for resolution in resolutions.values() if resolution.rules]
+
+
+def _unrestricted(
+    recorded: Sequence[Judged], resolutions: dict[_Text, Resolution], included: Collection[StatementClass]
+) -> list[str]:
+    """A warning for each table that a statement takes whole, whoever put its rows there."""
+    found: dict[TableName, int] = {}
+    for judged in recorded:
+        resolution = resolutions[_text(judged)]
+        if resolution.statement_class in included and UNRESTRICTED in resolution.reason:
+            for name in resolution.tables:
+                found.setdefault(name, judged.statement.id)
+    return [
+        f"all of {name} is in the slice: statement {number} fetches it without a restriction"
+        for name, number in found.items()
+    ]
 
 
 def _nothing_to_export(recorded: Sequence[Judged], resolutions: dict[_Text, Resolution], paper: str) -> str:

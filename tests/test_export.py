@@ -1,4 +1,4 @@
-"""The way from a recording to a bundle: rights that are missing."""
+"""The way from a recording to a bundle: rights that are missing, what is warned about."""
 
 from __future__ import annotations
 
@@ -61,3 +61,15 @@ def test_a_table_that_was_dropped_is_unresolved(
     mine, hidden = (f"SELECT * FROM {database}.{table}" for table in ("mine", "hidden"))
     (missing,) = run(server, user, tmp_path / "out", (mine, StatementClass.DATA), (hidden, StatementClass.DATA))
     assert missing.statement.id == 2
+
+
+def test_a_whole_table_is_warned_about(server: PrivateServer, database: str, tmp_path: Path) -> None:
+    server.execute(f"CREATE TABLE {database}.t (a int PRIMARY KEY)", f"INSERT INTO {database}.t VALUES (1), (2)")
+    texts = [f"SELECT a FROM {database}.t WHERE a = 1", f"SELECT a FROM {database}.t", f"SELECT a FROM {database}.t"]
+    recorded = [Judged(Statement(n, sql), StatementClass.DATA, "") for n, sql in enumerate(texts, 1)]
+    with Database.connect(ServerAddress(server.host, server.port), Credentials(server.user, server.password)) as source:
+        made = export(source, recorded, tmp_path / "out", META)
+        restricted = export(source, recorded[:1], tmp_path / "restricted", META)
+    (warning,) = made.slice.warnings
+    assert f"all of {database}.t" in warning and "statement 2" in warning
+    assert restricted.slice.warnings == ()

@@ -3,8 +3,20 @@
 `read` looks at the text alone, while recording; `resolve` completes it at export, when the schema is known.
 """
 
+from graph.leaves.classify import UNRESTRICTED
 from graph.leaves.read import Occurrence, Reading, read
 from graph.leaves.resolve import Resolution, resolve
 from graph.leaves.rules import Output, Role, Rule, RuleKind
 
-__all__ = ["Occurrence", "Output", "Reading", "Resolution", "Role", "Rule", "RuleKind", "read", "resolve"]
+__all__ = [
+    "UNRESTRICTED",
+    "Occurrence",
+    "Output",
+    "Reading",
+    "Resolution",
+    "Role",
+    "Rule",
+    "RuleKind",
+    "read",
+    "resolve",
+]

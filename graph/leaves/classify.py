@@ -23,6 +23,10 @@ NOT_DATA_VERBS = frozenset(
 )
 
 
+#: The reason of a fetch that takes a whole table, which publishes all that anybody put there.
+UNRESTRICTED = "no restriction: the whole table"
+
+
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """A class and why."""
@@ -71,7 +75,7 @@ def _read(tree: exp.Query, default_schema: str | None) -> Verdict:
     if is_count(tree):
         return Verdict(StatementClass.CHECK, "counts only")
     if _unrestricted(tree):
-        return Verdict(StatementClass.DATA, "no restriction: the whole table")
+        return Verdict(StatementClass.DATA, UNRESTRICTED)
     return Verdict(StatementClass.DATA)
 
 
