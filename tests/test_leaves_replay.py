@@ -55,8 +55,10 @@ ROWS: dict[str, list[tuple[Any, ...]]] = {
 }
 VIEWS = {
     "fast": "SELECT subject, session, trial FROM `{S}`.trial WHERE rt < 0.5",
-    "named": "SELECT t.subject, t.trial, s.experimenter AS who FROM `{S}`.session s JOIN `{S}`.trial t USING (subject, session)",
-    "old": "SELECT f.trial, s.* FROM `{S}`.fast f JOIN `{S}`.session s ON s.subject = f.subject WHERE session_date < '2020-06-01'",
+    "named": "SELECT t.subject, t.trial, s.experimenter AS who FROM `{S}`.session s "
+    "JOIN `{S}`.trial t USING (subject, session)",
+    "old": "SELECT f.trial, s.* FROM `{S}`.fast f JOIN `{S}`.session s ON s.subject = f.subject "
+    "WHERE session_date < '2020-06-01'",
 }
 
 
