@@ -348,6 +348,8 @@ class PrivateServer:
                 f"--port={self.port}",
                 f"--socket={self.socket}",
                 f"--pid-file={self.folder / 'pid'}",
+                # In a shared one MariaDB would, at its start, delete the temporary tables of servers that run already.
+                f"--tmpdir={self.folder}",
                 f"--log-error={self._log}",
                 f"--general-log-file={self.folder / 'general.log'}",
                 *self._tls(),

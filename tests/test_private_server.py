@@ -34,6 +34,12 @@ def test_server_listens_on_the_loopback_alone_and_reads_no_option_file(server: P
     assert not [word for word in command if server.password.encode() in word]
 
 
+def test_temporary_tables_are_nobody_elses(server: PrivateServer) -> None:
+    with server.connect() as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT @@tmpdir")
+        assert cursor.fetchone() == (str(server.folder),)
+
+
 def test_the_administrator_needs_the_password(server: PrivateServer) -> None:
     with pytest.raises(pymysql.err.OperationalError):
         server.connect(user="root", password="")
