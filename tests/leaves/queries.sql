@@ -106,6 +106,12 @@ SELECT `subject` FROM `{S}`.`subject` WHERE ((`subject`) in (SELECT `subject` FR
 SELECT `subject`,`sess`,`species` FROM (SELECT `subject`,`session` as `sess` FROM `{S}`.`session` WHERE ((`subject`,`session`) not in (SELECT `subject`,`session` FROM `{S}`.`trial`))) as `$1` NATURAL JOIN `{S}`.`subject` WHERE ( (sess=2))
 -- antijoin over a nullable column: replay
 SELECT `subject` FROM `{S}`.`session` WHERE experimenter NOT IN (SELECT experimenter FROM `{S}`.`session` WHERE subject = 'b')
+-- two antijoins that stop the same rows: replay
+SELECT `subject`,`session`,`trial` FROM `{S}`.`trial` WHERE (NOT ( ((`subject`,`session`) in (SELECT `subject`,`session` FROM `{S}`.`session`) OR (`subject`) in (SELECT `subject` FROM `{S}`.`pair`))))
+-- antijoin of an antijoin over a nullable column: replay
+SELECT `subject`,`species` FROM `{S}`.`subject` WHERE ((`subject`,`species`) not in (SELECT `subject`,`species` FROM `{S}`.`subject` WHERE ((`subject`) not in (SELECT `subject` FROM `{S}`.`session`))))
+-- left join inside a condition: replay
+SELECT `subject`,`session`,`trial` FROM `{S}`.`trial` WHERE ((`subject`,`session`,`trial`) in (SELECT `subject`,`session`,`trial` FROM `{S}`.`pair` LEFT JOIN `{S}`.`trial` USING (`subject`)))
 -- antijoin in having: replay
 SELECT `subject`,count(*) as `n` FROM `{S}`.`trial` GROUP BY `subject` HAVING ((`subject`) not in (SELECT `subject` FROM `{S}`.`pair`))
 -- antijoin with an aggregate: replay
@@ -144,6 +150,8 @@ SELECT EXISTS(SELECT 1 FROM `{S}`.`session` WHERE ((`subject`,`session`) not in 
 SELECT EXISTS(SELECT 1 FROM `{S}`.`pair` WHERE ((`subject`) not in (SELECT `subject` FROM `{S}`.`subject`)))
 -- exists after an offset: replay
 SELECT EXISTS(SELECT 1 FROM `{S}`.`subject` WHERE ((`subject`) in (SELECT `subject` FROM `{S}`.`trial`)) ORDER BY `subject` LIMIT 2 OFFSET 1)
+-- exists over a limit with an offset: replay
+SELECT EXISTS(SELECT 1 FROM `{S}`.`trial` WHERE ( (`session`=1))AND((`subject`) in (SELECT `subject` FROM (SELECT `subject`,`s1` FROM `{S}`.`pair` ORDER BY `subject`,`s1` LIMIT 1 OFFSET 1) as `$1`)))
 -- exists of an aggregation: replay
 SELECT EXISTS(SELECT `subject`,count(*) as `n` FROM `{S}`.`trial` GROUP BY `subject` HAVING ( (n>2)))
 -- exists of a list: replay
