@@ -71,9 +71,9 @@ def backslash_escapes(sql_mode: str | None) -> bool:
 def _quoted(quote: str, escapes: bool) -> str:
     """A quoted token; one that never ends goes on to the end of the text."""
     if not escapes:
-        return rf"{quote}[^{quote}]*+(?:{quote}{quote}[^{quote}]*+)*+(?:{quote}|\Z)"
+        return rf"{quote}[^{quote}]*+(?:{quote}{quote}[^{quote}]*+)*(?:{quote}|\Z)"
     plain = rf"[^{quote}\\]*+"
-    return rf"{quote}{plain}(?:(?:\\.|{quote}{quote}){plain})*+(?:{quote}|\\?\Z)"
+    return rf"{quote}{plain}(?:(?:\\.|{quote}{quote}){plain})*(?:{quote}|\\?\Z)"
 
 
 @lru_cache(maxsize=4)

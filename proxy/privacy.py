@@ -56,7 +56,7 @@ _ORDINARY = re.compile(rb"[\s(]*+SELECT\b", re.IGNORECASE)
 _WRITE = re.compile(rb"\s*+(?:INSERT|REPLACE|UPDATE)\b", re.IGNORECASE)
 # After a `;` in such a write: any of these may begin what is kept, so the exact look is needed.
 _ANOTHER = re.compile(
-    rb";(?:[\s(]|/\*[^*]{0,999}+\*/|--[^\n]{0,999}+\n|#[^\n]{0,999}+\n|/\*M?![0-9]*+)*+"
+    rb";(?:[\s(]|/\*[^*]{0,999}+\*/|--[^\n]{0,999}+\n|#[^\n]{0,999}+\n|/\*M?![0-9]*+)*"
     rb"(?:WITH|VALUES|CALL|DO|EXECUTE|DEALLOCATE|USE|HANDLER|SET|PREPARE|UPDATE|DELETE|DROP|BEGIN)[\s(/@'\"`+-]"
 )
 
@@ -79,10 +79,11 @@ _ROUTINE = re.compile(
 )
 _COMPOUND = re.compile(rb"[\s(]*(?:BEGIN\s+NOT\b|(?:IF|CASE|LOOP|REPEAT|WHILE|FOR|DECLARE)\b|[\w$]+\s*:(?!=))")
 
-_MODIFIERS = rb"(?:(?:LOW_PRIORITY|HIGH_PRIORITY|DELAYED|QUICK|IGNORE)\s+)*+"
+# No possessive groups here: Python 3.11 before 3.11.5 matches them wrongly.
+_MODIFIERS = rb"(?:(?:LOW_PRIORITY|HIGH_PRIORITY|DELAYED|QUICK|IGNORE)\s+)*"
 _UPDATES_SEVERAL = re.compile(rb"[\s(]*UPDATE\b(?:(?!\bSET\b).)*?(?:,|\bJOIN\b|\bSTRAIGHT_JOIN\b)", re.DOTALL)
 _DELETES_SEVERAL = re.compile(
-    rb"[\s(]*DELETE\s+" + _MODIFIERS + rb"(?!FROM\b)"
+    rb"[\s(]*DELETE\s++(?!" + _MODIFIERS + rb"FROM\b)"
     rb"|[\s(]*DELETE\b(?:(?!\bWHERE\b).)*?(?:,|\bJOIN\b|\bUSING\b)",
     re.DOTALL,
 )

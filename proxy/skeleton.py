@@ -38,9 +38,9 @@ def _constructs(inside: bytes) -> re.Pattern[bytes]:
     return re.compile(
         rb"(?P<string>'" + inside.replace(b"%s", b"'") + rb"(?:'|\\?\Z)"
         rb'|"' + inside.replace(b"%s", b'"') + rb'(?:"|\\?\Z))'
-        rb"|(?P<name>`[^`]*+(?:``[^`]*+)*+(?:`|\Z))"
+        rb"|(?P<name>`[^`]*+(?:``[^`]*+)*(?:`|\Z))"
         rb"|(?P<opener>/\*M?![0-9]*+)"
-        rb"|(?P<comment>/\*(?:[^*]++|\*(?!/))*+(?:\*/|\Z)|\#[^\n]*+|--(?=[\x00-\x20]|\Z)[^\n]*+)"
+        rb"|(?P<comment>/\*(?s:.*?)(?:\*/|\Z)|\#[^\n]*+|--(?=[\x00-\x20]|\Z)[^\n]*+)"
         rb"|(?P<closer>\*/)"
         rb"|(?P<end>;)",
         re.DOTALL,
@@ -48,7 +48,7 @@ def _constructs(inside: bytes) -> re.Pattern[bytes]:
 
 
 _NUMBERED = re.compile(rb"`(\d+)`")
-_WITH_ESCAPES = _constructs(rb"[^%s\\]*+(?:\\.[^%s\\]*+)*+")
+_WITH_ESCAPES = _constructs(rb"[^%s\\]*+(?:\\.[^%s\\]*+)*")
 _WITHOUT_ESCAPES = _constructs(rb"[^%s]*+")
 
 
