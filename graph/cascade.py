@@ -77,6 +77,10 @@ class _Awaiting:
     targets: set[_Row] = field(default_factory=set)
 
 
+#: Rows that may be the witness, by the conditions that ask for one.
+_Choices = dict[tuple[_Row, ...], list[tuple[_Row, ...]]]
+
+
 class _Reader:
     """Finds the row of one output among the values of a rule's row."""
 
@@ -134,13 +138,12 @@ class _Run:
                 self._add_leaf(rule)
         self._closure.close()
         waiting = [(rule, self._awaiting(rule)) for rule in rules if rule.kind in (RuleKind.GUARD, RuleKind.GROUP)]
-        witnesses = [rule for rule in rules if rule.kind is RuleKind.WITNESS]
+        choices = [(rule, self._choices(rule)) for rule in rules if rule.kind is RuleKind.WITNESS]
         while True:
             while any([self._admit(rule, awaiting) for rule, awaiting in waiting]):
                 self._closure.close()
-            if not witnesses:
+            if not any(self._choose(rule, choice) for rule, choice in choices):
                 return
-            self._add_witness(witnesses.pop(0))
             self._closure.close()
 
     def slice(self, rules: Sequence[Rule], structure: Iterable[TableName]) -> Slice:
@@ -186,15 +189,25 @@ class _Run:
         awaiting[:] = still
         return self._add_rows(targets, rule.reason)
 
-    def _add_witness(self, rule: Rule) -> None:
+    def _choices(self, rule: Rule) -> _Choices:
+        """For each set of conditions of a witness rule the rows of which one is enough."""
+        found: _Choices = defaultdict(list)
         with self._refusable(rule):
-            first: tuple[_Row, ...] = ()
-            for number, (_, rows) in enumerate(self._evaluated(rule)):
-                if self._all_held(rows):
-                    return
-                if number == 0:
-                    first = rows
-            self._add_rows(first, rule.reason)
+            for _, rows in self._evaluated(rule):
+                pairs = list(zip(rows, rule.outputs, strict=True))
+                conditions = tuple(row for row, output in pairs if output.role is Role.CONDITION and row[1] is not None)
+                found[conditions].append(tuple(row for row, output in pairs if output.role is Role.TARGET))
+            return found
+        return {}
+
+    def _choose(self, rule: Rule, choices: _Choices) -> bool:
+        """Adds a witness where the conditions hold and the slice has none, and forgets these; True when one was new."""
+        new = False
+        for conditions in [each for each in choices if self._all_held(each)]:
+            candidates = choices.pop(conditions)
+            if not any(map(self._all_held, candidates)):
+                new |= self._add_rows(candidates[0], rule.reason)
+        return new
 
     def _add_rows(self, rows: Iterable[_Row], reason: str) -> bool:
         found: dict[TableName, set[Key]] = defaultdict(set)

@@ -150,8 +150,14 @@ class Lab:
 
         roles = [output.role for output in rule.outputs]
         if rule.kind is RuleKind.WITNESS:
-            if rows and not any(all(held(*output) for output in outputs) for _, outputs in rows):
-                yield from ((table, key) for table, key in rows[0][1] if key is not None)
+            choices: dict[Any, list[Any]] = {}
+            for _, outputs in rows:
+                pairs = list(zip(outputs, roles, strict=True))
+                asked = tuple(output for output, role in pairs if role is Role.CONDITION)
+                choices.setdefault(asked, []).append([output for output, role in pairs if role is Role.TARGET])
+            for asked, candidates in choices.items():
+                if all(held(*o) for o in asked) and not any(all(held(*o) for o in each) for each in candidates):
+                    yield from ((table, key) for table, key in candidates[0] if key is not None)
             return
         touched = [
             all(held(*o) for o, role in zip(outputs, roles, strict=True) if role is Role.CONDITION)

@@ -41,13 +41,12 @@ def resolved(sql: str, session: Session | None = None) -> Resolution:
 @pytest.mark.parametrize(
     ("sql", "reason"),
     [
-        ("SELECT id, RANK() OVER (ORDER BY x) FROM a", "a window function"),
-        ("WITH RECURSIVE r AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM r) SELECT a.id FROM a JOIN r", "RECURSIVE"),
-        ("SELECT x, count(*) FROM a GROUP BY x WITH ROLLUP", "WITH ROLLUP"),
-        ("SELECT id FROM a EXCEPT SELECT id FROM b", "EXCEPT"),
-        ("SELECT id FROM a INTERSECT SELECT id FROM b", "INTERSECT"),
-        ("SELECT id FROM a WHERE EXISTS (SELECT 1 FROM b WHERE b.id = a.id)", "a.id of the query around it"),
-        ("SELECT id FROM a WHERE x IN (SELECT n FROM b WHERE b.z = y)", "y of the query around it"),
+        ("SELECT id FROM a WHERE EXISTS (SELECT 1 FROM b WHERE b.id = a.w)", "no table of it has the column a.w"),
+        ("SELECT id, id FROM a EXCEPT SELECT id, n FROM b", "two columns of one name"),
+        (
+            "SELECT id FROM a WHERE EXISTS (SELECT 1 FROM (SELECT id FROM b WHERE b.z = a.x) d)",
+            "a derived table inside its subquery looks",
+        ),
         ("SELECT id FROM gone", "lab.gone is not there"),
         ("SELECT id FROM other.a", "other.a is not there"),
         ("SELECT id FROM a WHERE x = @v", "@v is not known"),
@@ -126,17 +125,44 @@ def test_a_count_above_a_constant_needs_no_whole_groups() -> None:
     assert {rule.kind for rule in shrinks.rules} == {RuleKind.LEAF, RuleKind.GROUP}
 
 
-def test_an_anti_join_guards_its_candidates() -> None:
-    resolution = resolved("SELECT id FROM a WHERE id NOT IN (SELECT id FROM b)")
+@pytest.mark.parametrize(
+    "condition",
+    [
+        "id NOT IN (SELECT id FROM b)",
+        "id NOT IN (SELECT b.id FROM b WHERE b.z = a.x)",
+        "NOT EXISTS (SELECT 1 FROM b WHERE b.id = a.id)",
+        "EXISTS (SELECT 1 FROM b WHERE b.id = a.id)",
+    ],
+)
+def test_one_row_decides_for_each_candidate(condition: str) -> None:
+    resolution = resolved(f"SELECT id FROM a WHERE {condition}")
     kinds = {rule.kind: rule for rule in resolution.rules}
-    assert set(kinds) == {RuleKind.LEAF, RuleKind.GUARD}
-    roles = [(str(output.table), output.role) for output in kinds[RuleKind.GUARD].outputs]
+    assert set(kinds) == {RuleKind.LEAF, RuleKind.WITNESS}
+    roles = [(str(output.table), output.role) for output in kinds[RuleKind.WITNESS].outputs]
     assert roles == [("lab.a", Role.CONDITION), ("lab.b", Role.TARGET)]
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        "x > (SELECT MAX(z) FROM b WHERE b.id = a.id)",
+        "EXISTS (SELECT z FROM b WHERE b.id = a.id GROUP BY z HAVING COUNT(*) = 1)",
+    ],
+)
+def test_all_rows_of_a_value_come_with_each_candidate(condition: str) -> None:
+    resolution = resolved(f"SELECT id FROM a WHERE {condition}")
+    assert [rule.kind for rule in resolution.rules] == [RuleKind.LEAF, RuleKind.GUARD]
 
 
 def test_a_null_in_a_not_in_list_gets_a_witness() -> None:
     resolution = resolved("SELECT id FROM a WHERE x NOT IN (SELECT z FROM b)")
-    assert [rule.kind for rule in resolution.rules].count(RuleKind.WITNESS) == 1
+    assert [len(rule.outputs) for rule in resolution.rules if rule.kind is RuleKind.WITNESS] == [2, 1]
+
+
+def test_the_aggregate_of_no_rows_is_a_row_too() -> None:
+    rules = resolved("SELECT AVG(z) FROM b HAVING SUM(n) IS NULL").rules
+    assert {rule.kind for rule in rules} == {RuleKind.LEAF}
+    assert any("HAVING" not in rule.sql for rule in rules)
 
 
 def test_reading_what_is_no_data_needs_nothing() -> None:

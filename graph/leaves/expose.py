@@ -18,14 +18,17 @@ from collections.abc import Iterable
 from sqlglot import exp
 
 from graph.keys import key_expression
-from graph.leaves.links import positive_ins
+from graph.leaves.conjuncts import add_conjunct
+from graph.leaves.links import in_operands, positive_ins
 from graph.leaves.parse import Unreadable
 from graph.leaves.scope import (
     Prepared,
     Source,
+    derived_query,
     inner_query,
     is_grouped,
     is_limited,
+    is_rolled_up,
     outputs,
     own_columns,
     own_nodes,
@@ -53,34 +56,38 @@ def expose(query: exp.Query, wanted: Iterable[int], prepared: Prepared, *, body:
     """
     order = list(wanted)
     inner = _expose(query.copy(), set(order), prepared, keep=False, body=body)
-    shell = exp.Select(distinct=exp.Distinct())
+    return _with_keys(exp.Select(distinct=exp.Distinct()), order, inner, prepared)
+
+
+def _with_keys(shell: exp.Select, order: list[int], inner: exp.Query, prepared: Prepared) -> exp.Select:
     for occurrence in order:
         for name in key_names(occurrence, prepared):
             shell.append("expressions", _column(name, "djproxy_r"))
+    if not shell.expressions:
+        # Tables without a key: there is a row, or there is none.
+        shell.append("expressions", exp.Literal.number(1))
     return shell.from_(_derived(inner, "djproxy_r"))
 
 
-def expose_groups(select: exp.Select, wanted: Iterable[int], prepared: Prepared) -> tuple[exp.Query, int]:
-    """The rows of a block before grouping: a number for the group, then the keys of the wanted occurrences.
+def expose_partitions(
+    select: exp.Select, by: list[exp.Expr], wanted: Iterable[int], prepared: Prepared
+) -> tuple[exp.Query, int]:
+    """The rows of a block before grouping: a number for their partition, then the keys of the wanted occurrences.
 
-    Returns the query and the number of its grouping columns: 0 where all rows are one group. The server numbers the
-    groups, since only it knows which strings its collation takes for equal.
+    Returns the query and the number of its grouping columns: 0 where all rows are one partition. The server numbers the
+    partitions, since only it knows which strings its collation takes for equal.
     """
     order = list(wanted)
     block = _without_filters(select.copy())
-    groups = group_expressions(select)
-    block.set("expressions", [exp.alias_(node, f"djproxy_g{i}") for i, node in enumerate(groups)])
+    block.set("expressions", [exp.alias_(node, f"djproxy_g{index}", quoted=True) for index, node in enumerate(by)])
     inner = _plain(block, set(order), prepared, keep=True)
     shell = exp.Select(distinct=exp.Distinct())
-    if groups:
+    if by:
         order_by = exp.Order(
-            expressions=[exp.Ordered(this=_column(f"djproxy_g{index}", "djproxy_r")) for index in range(len(groups))]
+            expressions=[exp.Ordered(this=_column(f"djproxy_g{index}", "djproxy_r")) for index in range(len(by))]
         )
         shell.append("expressions", exp.Window(this=exp.Anonymous(this="DENSE_RANK"), order=order_by))
-    for occurrence in order:
-        for name in key_names(occurrence, prepared):
-            shell.append("expressions", _column(name, "djproxy_r"))
-    return shell.from_(_derived(inner, "djproxy_r")), min(len(groups), 1)
+    return _with_keys(shell, order, inner, prepared), min(len(by), 1)
 
 
 def group_expressions(select: exp.Select) -> list[exp.Expr]:
@@ -125,7 +132,7 @@ def _expose(query: exp.Expr, wanted: set[int], prepared: Prepared, *, keep: bool
 
 
 def _without_filters(select: exp.Select) -> exp.Select:
-    for part in ("group", "having", "order", "limit", "offset", "distinct"):
+    for part in ("group", "having", "order", "limit", "offset", "distinct", "windows"):
         select.set(part, None)
     return select
 
@@ -137,7 +144,7 @@ def _direct(select: exp.Select) -> set[int]:
         if source.occurrence is not None:
             found.add(source.occurrence)
             continue
-        inner = inner_query(source.node)
+        inner = derived_query(source)
         plain = isinstance(inner, exp.Select) and not is_grouped(inner) and inner.args.get("distinct") is None
         if plain and isinstance(inner, exp.Select):
             found |= _direct(inner)
@@ -150,27 +157,25 @@ def _plain(select: exp.Select, wanted: set[int], prepared: Prepared, *, keep: bo
     added: list[exp.Expr] = []
     left = set(wanted)
     for source in sources(select):
-        # The first table of a parenthesised join has the others inside its node.
-        inside = left & (occurrences(source.node) if source.occurrence is None else {source.occurrence})
+        query = derived_query(source)
+        here = {source.occurrence} if query is None else occurrences(query)
+        inside = {occurrence for occurrence in left if occurrence in here}
         if not inside:
             continue
         left -= inside
-        if source.occurrence is not None:
+        if query is None:
             added += _base_keys(source, prepared)
             continue
-        source.node.set("this", _expose(source.node.this, inside, prepared, keep=True))
+        query.replace(_expose(query.copy(), inside, prepared, keep=True))
         if not starred:
             for occurrence in sorted(inside):
                 added += [_column(name, source.alias) for name in key_names(occurrence, prepared)]
     if left:
         added += _join_conditions(select, left, prepared)
-    for condition in positive_ins(select):
-        if condition.meta.get("loose"):
-            condition.replace(exp.true())
     if keep:
         select.set("expressions", [*select.expressions, *added])
     else:
-        select.set("expressions", added)
+        select.set("expressions", added or [exp.alias_(exp.Literal.number(1), "djproxy_one", quoted=True)])
     select.set("distinct", None)
     if not is_limited(select):
         select.set("order", None)
@@ -202,7 +207,7 @@ def _join_conditions(select: exp.Select, wanted: set[int], prepared: Prepared) -
             continue
         wanted = wanted - inside
         added += _join_in(select, condition, inside, prepared)
-        # The join says it all now; where it compares loosely, the condition itself would say too much.
+        # The join says it all now.
         condition.replace(exp.true())
     if wanted:
         names = ", ".join(sorted(str(prepared.tables[occurrence].name) for occurrence in wanted))
@@ -226,34 +231,11 @@ def _join_in(select: exp.Select, condition: exp.In, inside: set[int], prepared: 
     for name in keys:
         shell.append("expressions", _column(name, "djproxy_i"))
     shell = shell.from_(_derived(opened, "djproxy_i"))
-    select.append("joins", exp.Join(this=_derived(shell, alias)))
+    select.append("joins", exp.Join(this=_derived(shell, alias), kind="CROSS"))
     for index, operand in enumerate(left):
         column = _column(f"djproxy_c{number}_{index}", alias)
-        _add_condition(select, _equal(operand, column, loose=bool(condition.meta.get("loose"))))
+        add_conjunct(select, exp.EQ(this=operand.copy(), expression=column))
     return [_column(name, alias) for name in keys]
-
-
-def _equal(left: exp.Expr, right: exp.Expr, *, loose: bool) -> exp.Expr:
-    """left = right; `loose` also where one is NULL: they are not known to differ."""
-    equal: exp.Expr = exp.EQ(this=left.copy(), expression=right)
-    if loose:
-        for side in (left, right):
-            equal = exp.Or(this=equal, expression=exp.Is(this=side.copy(), expression=exp.null()))
-    return equal
-
-
-def _add_condition(select: exp.Select, condition: exp.Expr) -> None:
-    where = select.args.get("where")
-    new = exp.Paren(this=condition)
-    select.set("where", exp.Where(this=exp.And(this=where.this, expression=new) if where is not None else new))
-
-
-def in_operands(condition: exp.In) -> list[exp.Expr]:
-    """The left side of an IN, column by column."""
-    left = condition.this
-    while isinstance(left, exp.Paren):
-        left = left.this
-    return list(left.expressions) if isinstance(left, exp.Tuple) else [left]
 
 
 def _fold_offset(query: exp.Query) -> None:
@@ -315,7 +297,10 @@ def _rejoined(select: exp.Select, wanted: set[int], prepared: Prepared, *, keep:
         _fold_offset(complete)
     if not is_limited(complete):
         complete.set("order", None)
-    if is_grouped(select):
+    if is_rolled_up(select):
+        # A total is made of all rows; which of them a row is the total of is not looked at.
+        identity: list[exp.Expr] = []
+    elif is_grouped(select):
         identity = group_expressions(select)
     elif select.args.get("distinct") is not None:
         identity = _distinct_columns(select)

@@ -7,60 +7,109 @@ from enum import Enum
 
 from sqlglot import exp
 
-from graph.leaves.prepare import clause_conjuncts
-from graph.leaves.scope import inner_query, sources, subqueries
+from graph.leaves.conjuncts import clause_conjuncts
+from graph.leaves.parse import Unreadable
+from graph.leaves.scope import derived_query, is_grouped, is_limited, sources, subqueries, windows
 
 
 class LinkKind(Enum):
-    """Where a block stands in the block around it."""
+    """Where a block stands in the block around it.
+
+    IN, NOT_IN and EXISTS (negated or not) are conditions that a WHERE or HAVING reaches through AND and OR alone; a
+    subquery anywhere else is a VALUE.
+    """
 
     FROM = "from"
     IN = "in"
     NOT_IN = "not in"
     EXISTS = "exists"
-    OPAQUE = "opaque"
+    VALUE = "value"
 
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """A block's place in its parent; `conjunct` is the number of the WHERE conjunct that holds it."""
+    """A block's place in its parent.
+
+    `container` is the node of the parent that holds the subquery: the derived table, or the IN, EXISTS, ANY, ALL, or
+    the parentheses. `query` is all that is in it (the block may be a branch of a union), `limited` whether such a union
+    has a LIMIT. `conjunct` is the condition of WHERE, HAVING or ON that holds the container.
+    """
 
     parent: exp.Select
     kind: LinkKind
-    conjunct: int | None = None
+    container: exp.Expr
+    query: exp.Query
+    conjunct: exp.Paren | None = None
+    limited: bool = False
+
+    @property
+    def correlated(self) -> bool:
+        """Whether the subquery looks at columns of the blocks around it."""
+        return bool(self.container.meta.get("correlated"))
+
+    @property
+    def joined(self) -> bool:
+        """Whether it is an IN whose subquery joins the FROM."""
+        return bool(self.container.meta.get("joined"))
 
 
 def link(select: exp.Select) -> Link | None:
     """The place of a block in the block around it; None for the outermost."""
-    kind, conjunct = LinkKind.FROM, None
     node: exp.Expr = select
+    limited = False
+    while isinstance(node.parent, exp.SetOperation | exp.Subquery) and not (
+        isinstance(node, exp.Subquery) and node.alias
+    ):
+        node = node.parent
+        limited = limited or (isinstance(node, exp.SetOperation) and is_limited(node))
+    if node.parent is None:
+        return None
+    query = node
+    while isinstance(query, exp.Subquery):
+        query = query.this
+    if not isinstance(query, exp.Query):
+        raise Unreadable("a subquery of it is no SELECT")
+    container = node.parent if isinstance(node.parent, exp.In | exp.Exists | exp.Any | exp.All | exp.Lateral) else node
+    parent, kind, conjunct = _place(container)
+    return Link(parent, kind, container, query, conjunct, limited)
+
+
+def _place(container: exp.Expr) -> tuple[exp.Select, LinkKind, exp.Paren | None]:
+    """The block that holds a container, what the container is to it, and the conjunct that it stands in."""
+    literal, negative, conjunct = True, False, None
+    in_condition = False
+    node = container
     while node.parent is not None:
         parent = node.parent
         if isinstance(parent, exp.Select):
-            if node.arg_key in ("from_", "joins"):
-                return Link(parent, kind)
-            return Link(parent, kind if node.arg_key == "where" else LinkKind.OPAQUE, conjunct)
-        kind = _through(parent, node, kind)
-        if parent.meta.get("conjunct") is not None:
-            conjunct = int(parent.meta["conjunct"])
+            if node.arg_key in ("from_", "joins") and not in_condition:
+                return parent, LinkKind.FROM, None
+            literal = literal and node.arg_key in ("where", "having")
+            return parent, _kind(container, literal, negative), conjunct
+        if isinstance(parent, exp.Join) and node.arg_key == "on":
+            literal, in_condition = False, True
+        elif isinstance(parent, exp.Not):
+            negative = not negative
+        elif not isinstance(parent, _PASSING):
+            literal = False
+        if isinstance(parent, exp.Paren) and parent.meta.get("conjunct") is not None:
+            conjunct = parent
         node = parent
-    return None
+    raise Unreadable("a subquery of it stands in no SELECT")
 
 
-def _through(parent: exp.Expr, node: exp.Expr, kind: LinkKind) -> LinkKind:
-    """The kind of a link after one more step outwards."""
-    if kind is LinkKind.OPAQUE:
-        return kind
-    if isinstance(parent, exp.In):
-        return LinkKind.IN if node.arg_key == "query" else LinkKind.OPAQUE
-    if isinstance(parent, exp.Exists):
-        return LinkKind.EXISTS
-    if isinstance(parent, exp.Not):
-        return LinkKind.NOT_IN if kind is LinkKind.IN else kind
-    if isinstance(parent, exp.Join):
-        return kind if node.arg_key == "this" else LinkKind.OPAQUE
-    passing = exp.Paren | exp.And | exp.Or | exp.Where | exp.From | exp.Subquery | exp.SetOperation | exp.Table
-    return kind if isinstance(parent, passing) else LinkKind.OPAQUE
+_PASSING = exp.Paren | exp.And | exp.Or | exp.Where | exp.Having | exp.From | exp.Join | exp.Subquery | exp.Table
+
+
+def _kind(container: exp.Expr, literal: bool, negative: bool) -> LinkKind:
+    if literal and isinstance(container, exp.In) and not subqueries(container.this):
+        return LinkKind.NOT_IN if negative else LinkKind.IN
+    return LinkKind.EXISTS if literal and isinstance(container, exp.Exists) else LinkKind.VALUE
+
+
+def is_closed(select: exp.Select) -> bool:
+    """Whether a block makes its rows out of several: it groups, limits, or has window functions."""
+    return is_grouped(select) or is_limited(select) or bool(windows(select))
 
 
 def from_occurrences(query: exp.Expr) -> list[int]:
@@ -72,8 +121,11 @@ def from_occurrences(query: exp.Expr) -> list[int]:
     found: list[int] = []
     if isinstance(query, exp.Select):
         for source in sources(query):
-            number = source.occurrence
-            found += [number] if number is not None else from_occurrences(inner_query(source.node))
+            inner = derived_query(source)
+            if source.occurrence is not None:
+                found.append(source.occurrence)
+            elif inner is not None:
+                found += from_occurrences(inner)
     return found
 
 
@@ -86,15 +138,21 @@ def kept_occurrences(query: exp.Expr) -> list[int]:
     found: list[int] = []
     if isinstance(query, exp.Select):
         for source in sources(query):
+            inner = derived_query(source)
             if source.optional:
                 continue
-            number = source.occurrence
-            found += [number] if number is not None else kept_occurrences(inner_query(source.node))
+            if source.occurrence is not None:
+                found.append(source.occurrence)
+            elif inner is not None:
+                found += kept_occurrences(inner)
     return found
 
 
 def in_occurrences(query: exp.Expr) -> list[int]:
-    """The occurrences that a query reaches through positive IN conditions, at any depth, in order."""
+    """The occurrences that a query reaches through positive IN conditions, at any depth, in order.
+
+    Those of a block with window functions are no part of a single row: they come with the whole partition.
+    """
     if isinstance(query, exp.Subquery):
         return in_occurrences(query.this)
     if isinstance(query, exp.SetOperation):
@@ -103,21 +161,24 @@ def in_occurrences(query: exp.Expr) -> list[int]:
         return []
     found: list[int] = []
     for source in sources(query):
-        if source.occurrence is None:
-            found += in_occurrences(inner_query(source.node))
-    for condition in positive_ins(query):
+        inner = derived_query(source)
+        if inner is not None:
+            found += in_occurrences(inner)
+    return found if windows(query) else found + own_in_occurrences(query)
+
+
+def own_in_occurrences(select: exp.Select) -> list[int]:
+    """The occurrences that a block's own positive IN conditions reach."""
+    found: list[int] = []
+    for condition in positive_ins(select):
         found += from_occurrences(condition.args["query"]) + in_occurrences(condition.args["query"])
     return found
 
 
 def positive_ins(select: exp.Select) -> list[exp.In]:
-    """The `IN (SELECT …)` of a block's WHERE that stand under no negation."""
-    return [found for conjunct in clause_conjuncts(select, "where") for found in literals(conjunct, negative=False)]
-
-
-def negative_ins(conjunct: exp.Expr) -> list[exp.In]:
-    """The `NOT IN (SELECT …)` of a conjunct."""
-    return literals(conjunct, negative=True)
+    """The `IN (SELECT …)` of a block's WHERE that stand under no negation and look at no other block."""
+    found = [each for conjunct in clause_conjuncts(select, "where") for each in literals(conjunct, negative=False)]
+    return [each for each in found if not each.meta.get("correlated")]
 
 
 def literals(node: exp.Expr, *, negative: bool) -> list[exp.In]:
@@ -146,3 +207,17 @@ def under_or(condition: exp.In) -> bool:
             return True
         node = node.parent
     return False
+
+
+def in_operands(condition: exp.In) -> list[exp.Expr]:
+    """The left side of an IN, column by column."""
+    left = condition.this
+    while isinstance(left, exp.Paren):
+        left = left.this
+    return list(left.expressions) if isinstance(left, exp.Tuple) else [left]
+
+
+def has_judging_subquery(conjunct: exp.Expr) -> bool:
+    """Whether a condition holds a subquery other than those that join the FROM."""
+    joined = {id(condition) for condition in literals(conjunct, negative=False) if condition.meta.get("joined")}
+    return any(id(query.parent) not in joined for query in subqueries(conjunct))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlglot import exp
 
-from graph.leaves.scope import Prepared, find_source, inner_query, outputs
+from graph.leaves.scope import Prepared, derived_query, find_source, outputs
 
 
 def output_may_be_null(query: exp.Expr, index: int, prepared: Prepared) -> bool:
@@ -35,6 +35,8 @@ def may_be_null(select: exp.Select, item: exp.Expr, prepared: Prepared) -> bool:
         return True
     if source.occurrence is not None:
         return prepared.tables[source.occurrence].column(inner.name).nullable
-    query = inner_query(source.node)
+    query = derived_query(source)
+    if query is None:
+        return True
     names = [name.lower() for name in outputs(query, prepared)]
     return output_may_be_null(query, names.index(inner.name.lower()), prepared)

@@ -228,9 +228,16 @@ def _first_line(error: Exception) -> str:
     return str(error).splitlines()[0] if str(error) else type(error).__name__
 
 
+#: What MySQL writes around the columns and aggregates of a view that groups WITH ROLLUP.
+_ROLLUP_MARKS = frozenset({"rollup_group_item", "rollup_sum_switcher"})
+
+
 def parse_view(definition: str) -> exp.Query:
     """The query of a view, as information_schema.VIEWS gives it (always in the server's own spelling)."""
     tree = sqlglot.parse_one(definition, dialect="mysql")
+    for node in list(tree.find_all(exp.Anonymous)):
+        if node.name.lower() in _ROLLUP_MARKS:
+            node.replace(node.expressions[0])
     if isinstance(tree, exp.Subquery):
         tree = _unwrapped(tree)
     if not isinstance(tree, exp.Query):

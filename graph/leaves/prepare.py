@@ -1,22 +1,47 @@
-"""A parsed query made ready for following: names looked up in the schema, CTEs and views inlined, conditions spelled
-out as conjuncts, and occurrences, blocks, joins and conjuncts numbered (in each node's `meta`, which copies keep)."""
+"""A parsed query made ready for following: names looked up in the schema, CTEs and views inlined, INTERSECT and EXCEPT
+spelled as conditions, conditions as conjuncts, and occurrences, blocks, joins, conjuncts and subqueries numbered (in
+each node's `meta`, which copies keep)."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
 
 from sqlglot import exp
 
 from graph.leaves.classify import is_housekeeping, is_system_schema
+from graph.leaves.conjuncts import (
+    add_conjunct,
+    clause_conjuncts,
+    conjuncts,
+    joined_by_and,
+    on_conjuncts,
+    set_conjuncts,
+)
+from graph.leaves.ctes import inline_ctes, replace_table
+from graph.leaves.links import has_judging_subquery, link, literals
+from graph.leaves.owners import annotate, is_correlated
 from graph.leaves.parse import Unreadable, parse_view
 from graph.leaves.scope import (
     Prepared,
+    aggregates,
+    block_columns,
     blocks,
+    derived_query,
     find_source,
     has_aggregate,
     is_grouped,
-    own_columns,
+    is_parenthesised_join,
+    is_rolled_up,
+    joins_of,
+    opaque,
+    outputs,
     projection_named,
+    sources,
     subqueries,
+    taints_of,
 )
+from graph.leaves.setops import name_columns, rewrite_set_operations
 from graph.schema import Schema, Table
 
 _MAXIMUM_VIEW_DEPTH = 32
@@ -24,52 +49,104 @@ _MAXIMUM_VIEW_DEPTH = 32
 
 def prepare(tree: exp.Query, schema: Schema, default_schema: str | None) -> Prepared:
     """Makes a query ready; the tree given is not changed. Raises Unreadable with the reason."""
-    tree = tree.copy()
-    _refuse(tree)
-    _open_parentheses(tree)
-    tree = _inline_ctes(tree)
-    views: list[Table] = []
+    prepared = Prepared([tree.copy()], schema)
+    inline_ctes(prepared.tree, prepared.roots)
     for _ in range(_MAXIMUM_VIEW_DEPTH):
-        if not _inline_views(tree, schema, default_schema, views):
+        if not any([_inline_views(root, prepared, default_schema) for root in list(prepared.roots)]):
             break
     else:
         raise Unreadable("its views are nested too deeply")
-    for select in blocks(tree):
-        _tidy(select)
-        _spell_out(select)
-    dropped = _drop_housekeeping(tree)
-    prepared = Prepared(tree, schema, views=views, dropped=dropped)
-    _number(prepared, default_schema)
-    for select in blocks(tree):
+    for root in prepared.roots:
+        _table_functions(root)
+        _open_parentheses(root)
+        for select in blocks(root):
+            _tidy(select)
+            _spell_out(select)
+        prepared.dropped |= _drop_housekeeping(root)
+    _number_tables(prepared, default_schema)
+    _rewrite(prepared)
+    _number(prepared)
+    annotate(prepared)
+    for select in prepared.blocks():
         _having_to_where(select, prepared)
-        _number_conjuncts(select)
-    for number, conjunct in enumerate(node for node in tree.walk() if node.meta.get("conjunct") is not None):
-        conjunct.meta["conjunct"] = number
+    _mark_subqueries(prepared)
     return prepared
 
 
-def _refuse(tree: exp.Query) -> None:
-    """Shapes whose lineage is not followed yet."""
-    for kind, name in _NOT_FOLLOWED.items():
-        if tree.find(kind) is not None:
-            raise Unreadable(f"it uses {name}, which is not followed yet")
-    with_ = [node for node in tree.find_all(exp.With) if node.args.get("recursive")]
-    if with_:
-        raise Unreadable("it uses WITH RECURSIVE, which is not followed yet")
-    for group in tree.find_all(exp.Group):
-        if group.args.get("rollup"):
-            raise Unreadable("it uses WITH ROLLUP, which is not followed yet")
+def _rewrite(prepared: Prepared) -> None:
+    """What needs the names of columns: column lists of derived tables, INTERSECT and EXCEPT."""
+    for number, root in enumerate(list(prepared.roots)):
+        for condition in root.find_all(exp.In):
+            if condition.args.get("query") is not None:
+                name_columns(condition.args["query"])
+        for node in list(root.find_all(exp.Subquery)):
+            _column_list(node, prepared)
+        tree, apart = rewrite_set_operations(root, prepared)
+        prepared.roots[number] = tree
+        prepared.roots += apart
+    for select in prepared.blocks():
+        _spell_out(select)
 
 
-_NOT_FOLLOWED: dict[type[exp.Expr], str] = {
-    exp.Window: "a window function",
-    exp.Lateral: "LATERAL",
-    exp.Intersect: "INTERSECT",
-    exp.Except: "EXCEPT",
-    exp.JSONTable: "JSON_TABLE",
-    exp.Values: "VALUES",
-    exp.Unnest: "a table function",
-}
+def _column_list(node: exp.Subquery, prepared: Prepared) -> None:
+    """(SELECT …) AS d (a, b) → (SELECT x AS a, y AS b FROM (SELECT …) …) AS d, which both servers know."""
+    alias = node.args.get("alias")
+    if alias is None or not alias.args.get("columns"):
+        return
+    columns = [column.name for column in alias.args["columns"]]
+    name_columns(node.this)
+    names = outputs(node.this, prepared)
+    if len(names) != len(columns) or len({name.lower() for name in names}) != len(names):
+        raise Unreadable(f"the columns of {node.alias} cannot be told apart; give them names of their own")
+    inner = exp.Subquery(this=node.this, alias=exp.TableAlias(this=exp.to_identifier("djproxy_c", quoted=True)))
+    renamed = exp.Select(
+        expressions=[
+            exp.alias_(
+                exp.column(exp.to_identifier(old, quoted=True), table="djproxy_c", quoted=True), new, quoted=True
+            )
+            for old, new in zip(names, columns, strict=True)
+        ]
+    )
+    node.set("this", renamed.from_(inner))
+    alias.set("columns", None)
+
+
+def _table_functions(root: exp.Query) -> None:
+    """JSON_TABLE gives rows of no table; VALUES is written as the SELECTs that it means."""
+    for node in list(root.find_all(exp.JSONTable)):
+        table = node.parent
+        if not isinstance(table, exp.Table):
+            raise Unreadable("its JSON_TABLE stands in no FROM")
+        table.meta["opaque"] = True
+        table.meta["columns"] = [
+            column.name for column in node.find_all(exp.JSONColumnDef) if isinstance(column.this, exp.Identifier)
+        ]
+    for values in list(root.find_all(exp.Values)):
+        if values.find_ancestor(exp.From, exp.Join) is None:
+            raise Unreadable("its VALUES stands in no FROM")
+        values.replace(_values(values))
+    if root.find(exp.Unnest) is not None:
+        raise Unreadable("it uses a table function that is not followed")
+
+
+def _values(values: exp.Values) -> exp.Subquery:
+    rows = [
+        list(item.expressions[0].expressions)
+        if isinstance(item, exp.Tuple) and len(item.expressions) == 1 and isinstance(item.expressions[0], exp.Anonymous)
+        else list(item.expressions)
+        for item in values.expressions
+    ]
+    alias = values.args.get("alias") or exp.TableAlias(this=exp.to_identifier("djproxy_v", quoted=True))
+    named = [column.name for column in alias.args.get("columns") or []]
+    names = named or [f"column_{index}" for index in range(len(rows[0]))]
+    parts = [
+        exp.Select(
+            expressions=[exp.alias_(item.copy(), name, quoted=True) for item, name in zip(row, names, strict=True)]
+        )
+        for row in rows
+    ]
+    text = " UNION ALL ".join(part.sql(dialect="mysql") for part in parts)
+    return opaque(text, exp.TableAlias(this=alias.this.copy()), names)
 
 
 def _open_parentheses(tree: exp.Query) -> None:
@@ -77,7 +154,7 @@ def _open_parentheses(tree: exp.Query) -> None:
     writes views so."""
     for select in list(blocks(tree)):
         start = select.args.get("from_")
-        while start is not None and _is_parenthesised_join(start.this):
+        while start is not None and is_parenthesised_join(start.this):
             first = start.this.this
             joins = [*(first.args.get("joins") or []), *(start.this.args.get("joins") or [])]
             first.set("joins", None)
@@ -85,70 +162,28 @@ def _open_parentheses(tree: exp.Query) -> None:
             select.set("joins", [*joins, *(select.args.get("joins") or [])])
 
 
-def _is_parenthesised_join(node: exp.Expr) -> bool:
-    return (
-        isinstance(node, exp.Subquery)
-        and not node.alias
-        and isinstance(node.this, exp.Table | exp.Subquery)
-        and (isinstance(node.this, exp.Table) or _is_parenthesised_join(node.this))
-    )
-
-
-def _inline_ctes(tree: exp.Query) -> exp.Query:
-    """Each name of a CTE becomes a derived table with the CTE's query."""
-    for with_ in reversed(list(tree.find_all(exp.With))):
-        owner = with_.parent
-        if owner is None:
-            raise Unreadable("its WITH belongs to no query")
-        known: dict[str, exp.Expr] = {}
-        for cte in with_.expressions:
-            if cte.args["alias"].args.get("columns"):
-                raise Unreadable("a CTE with a column list is not followed yet")
-            query = cte.this
-            _replace_names(query, known)
-            known[cte.alias.lower()] = query
-        owner.set("with_", None)
-        _replace_names(owner, known)
-    return tree
-
-
-def _replace_names(query: exp.Expr, known: dict[str, exp.Expr]) -> None:
-    for table in list(query.find_all(exp.Table)):
-        definition = None if table.args.get("db") else known.get(table.name.lower())
-        if definition is not None:
-            _replace_table(table, definition.copy())
-
-
-def _replace_table(table: exp.Table, query: exp.Expr) -> None:
-    alias = exp.TableAlias(this=exp.to_identifier(table.alias_or_name, quoted=True))
-    if table.args.get("joins"):
-        raise Unreadable("a CTE or view inside a parenthesised join is not followed yet")
-    select = table.find_ancestor(exp.Select)
-    for column in select.find_all(exp.Column) if select is not None else ():
-        # A derived table belongs to no schema.
-        if column.args.get("db") is not None and column.table == table.alias_or_name:
-            column.set("db", None)
-    table.replace(exp.Subquery(this=query, alias=alias))
-
-
-def _inline_views(tree: exp.Query, schema: Schema, default_schema: str | None, views: list[Table]) -> bool:
+def _inline_views(root: exp.Query, prepared: Prepared, default_schema: str | None) -> bool:
     """Replaces the views of this level; True when there were any."""
     found = False
-    for node in list(tree.find_all(exp.Table)):
-        table = schema.find(node.db or default_schema, node.name)
+    for node in list(root.find_all(exp.Table)):
+        table = prepared.schema.find(node.db or default_schema, node.name)
         if table is None or table.view is None:
             continue
         if not table.view:
             raise Unreadable(
                 f"the definition of view {table.name} cannot be read; the right SHOW VIEW on its schema is missing"
             )
-        if table not in views:
-            views.append(table)
+        if table not in prepared.views:
+            prepared.views.append(table)
         definition = parse_view(table.view)
-        _open_parentheses(definition)
-        _replace_table(node, definition)
+        inline_ctes(definition, prepared.roots)
+        replace_table(node, partial(_derived, definition))
         found = True
     return found
+
+
+def _derived(query: exp.Query, alias: exp.TableAlias) -> exp.Expr:
+    return exp.Subquery(this=query, alias=alias)
 
 
 def _tidy(select: exp.Select) -> None:
@@ -165,65 +200,36 @@ def _tidy(select: exp.Select) -> None:
 
 
 def _spell_out(select: exp.Select) -> None:
-    """WHERE and HAVING as conjuncts, with negations moved down to what they negate as far as subqueries reach."""
+    """WHERE, HAVING and ON as conjuncts, `= ANY` as IN and `<> ALL` as NOT IN."""
+    for quantified in list(select.find_all(exp.Any, exp.All)):
+        _quantified(quantified)
     for part in ("where", "having"):
         clause = select.args.get(part)
-        if clause is not None:
-            _set_conjuncts(select, part, conjuncts(clause.this))
+        if clause is not None and not clause_conjuncts(select, part):
+            set_conjuncts(select, part, conjuncts(clause.this))
+    movable = not any((join.side or "").upper() == "RIGHT" for join in joins_of(select))
+    for join in joins_of(select):
+        condition = join.args.get("on")
+        if condition is None or on_conjuncts(join):
+            continue
+        parts = conjuncts(condition)
+        if movable and not join.side and join.parent is select:
+            # An inner join's condition with a subquery is one of the WHERE.
+            for node in parts:
+                if subqueries(node):
+                    add_conjunct(select, node)
+            parts = [node for node in parts if not subqueries(node)] or [exp.true()]
+        join.set("on", joined_by_and(parts))
 
 
-def _set_conjuncts(select: exp.Select, part: str, parts: list[exp.Expr]) -> None:
-    if not parts:
-        select.set(part, None)
+def _quantified(node: exp.Expr) -> None:
+    comparison = node.parent
+    wanted = exp.EQ if isinstance(node, exp.Any) else exp.NEQ
+    if not isinstance(comparison, wanted) or comparison.expression is not node:
         return
-    wrapped = [node if isinstance(node, exp.Paren) else exp.Paren(this=node) for node in parts]
-    kind = exp.Where if part == "where" else exp.Having
-    condition: exp.Expr = wrapped[0]
-    for node in wrapped[1:]:
-        condition = exp.And(this=condition, expression=node)
-    for node in wrapped:
-        node.meta["conjunct"] = -1
-    select.set(part, kind(this=condition))
-
-
-def clause_conjuncts(select: exp.Select, part: str) -> list[exp.Paren]:
-    """The conjuncts that `prepare` made of a block's WHERE or HAVING."""
-    clause = select.args.get(part)
-    if clause is None:
-        return []
-    return [node for node in _ands(clause.this) if isinstance(node, exp.Paren)]
-
-
-def _ands(node: exp.Expr) -> list[exp.Expr]:
-    if isinstance(node, exp.And):
-        return _ands(node.this) + _ands(node.expression)
-    return [node]
-
-
-def conjuncts(node: exp.Expr) -> list[exp.Expr]:
-    """A condition as the list of conditions that must all hold."""
-    if isinstance(node, exp.Paren):
-        return conjuncts(node.this)
-    if isinstance(node, exp.And):
-        return conjuncts(node.this) + conjuncts(node.expression)
-    if isinstance(node, exp.Not) and subqueries(node):
-        pushed = negated(node.this)
-        return [pushed] if isinstance(pushed, exp.Not) else conjuncts(pushed)
-    return [node]
-
-
-def negated(node: exp.Expr) -> exp.Expr:
-    """NOT node, the negation moved inwards over AND, OR and NOT where subqueries lie below."""
-    if isinstance(node, exp.Paren):
-        return negated(node.this)
-    if isinstance(node, exp.Not):
-        inner: exp.Expr = node.this.copy()
-        return inner
-    if isinstance(node, exp.And | exp.Or) and subqueries(node):
-        other = exp.Or if isinstance(node, exp.And) else exp.And
-        left, right = (exp.Paren(this=negated(side)) for side in (node.this, node.expression))
-        return other(this=left, expression=right)
-    return exp.Not(this=exp.Paren(this=node.copy()) if isinstance(node, exp.And | exp.Or) else node.copy())
+    query = node.this if isinstance(node.this, exp.Subquery) else exp.Subquery(this=node.this)
+    condition: exp.Expr = exp.In(this=comparison.this, query=query)
+    comparison.replace(condition if isinstance(node, exp.Any) else exp.Not(this=condition))
 
 
 def _drop_housekeeping(tree: exp.Query) -> bool:
@@ -238,40 +244,107 @@ def _drop_housekeeping(tree: exp.Query) -> bool:
                     dropped = True
                 else:
                     kept.append(conjunct)
-            _set_conjuncts(select, part, [conjunct.this for conjunct in kept])
+            set_conjuncts(select, part, [conjunct.this for conjunct in kept])
     return dropped
 
 
-def _number(prepared: Prepared, default_schema: str | None) -> None:
-    for table in prepared.tree.find_all(exp.Table, bfs=False):
-        schema_name = table.db or default_schema
-        if not schema_name:
-            raise Unreadable(f"table {table.name} has no schema, and the session had no default schema")
-        if is_system_schema(schema_name):
-            raise Unreadable(f"it joins the system table {schema_name}.{table.name} with data")
-        if is_housekeeping(table.name):
-            raise Unreadable(f"it joins DataJoint's own table {table.name} with data")
-        known = prepared.schema.find(schema_name, table.name)
-        if known is None:
-            raise Unreadable(
-                f"table {schema_name}.{table.name} is not there, or the account may not see it (a temporary table, "
-                "or one dropped since)"
-            )
-        table.meta["occurrence"] = len(prepared.tables)
-        prepared.tables.append(known)
-    for number, select in enumerate(blocks(prepared.tree)):
+def _number_tables(prepared: Prepared, default_schema: str | None) -> None:
+    for root in prepared.roots:
+        for table in root.find_all(exp.Table, bfs=False):
+            if not table.meta.get("opaque"):
+                table.meta["occurrence"] = len(prepared.tables)
+                prepared.tables.append(_known(table, prepared.schema, default_schema))
+
+
+def _known(table: exp.Table, schema: Schema, default_schema: str | None) -> Table:
+    schema_name = table.db or default_schema
+    if not schema_name:
+        raise Unreadable(f"table {table.name} has no schema, and the session had no default schema")
+    if is_system_schema(schema_name):
+        raise Unreadable(f"it joins the system table {schema_name}.{table.name} with data")
+    if is_housekeeping(table.name):
+        raise Unreadable(f"it joins DataJoint's own table {table.name} with data")
+    known = schema.find(schema_name, table.name)
+    if known is None:
+        raise Unreadable(
+            f"table {schema_name}.{table.name} is not there, or the account may not see it (a temporary table, "
+            "or one dropped since)"
+        )
+    return known
+
+
+def _number(prepared: Prepared) -> None:
+    for number, select in enumerate(prepared.blocks()):
         select.meta["block"] = number
-    for number, join in enumerate(prepared.tree.find_all(exp.Join, bfs=False)):
+    joins = [join for root in prepared.roots for join in root.find_all(exp.Join, bfs=False)]
+    for number, join in enumerate(joins):
         join.meta["join"] = number
-    for number, condition in enumerate(prepared.tree.find_all(exp.In, bfs=False)):
-        condition.meta["in"] = number
 
 
-def _number_conjuncts(select: exp.Select) -> None:
-    """Conjuncts moved by `_having_to_where` are new nodes: mark them all again."""
-    for part in ("where", "having"):
-        for conjunct in clause_conjuncts(select, part):
-            conjunct.meta["conjunct"] = -1
+def _mark_subqueries(prepared: Prepared) -> None:
+    """Numbers subqueries and conjuncts, and marks the subqueries that look at the blocks around them and those that
+    join the FROM around them."""
+    for number, select in enumerate(prepared.blocks()):
+        place = link(select)
+        if place is not None:
+            place.container.meta.setdefault("subquery", number)
+            place.container.meta["correlated"] = is_correlated(place.query)
+    for select in prepared.blocks():
+        for conjunct in clause_conjuncts(select, "where"):
+            for condition in literals(conjunct, negative=False):
+                condition.meta["joined"] = not condition.meta["correlated"]
+    for number, node in enumerate(node for root in prepared.roots for node in _in_order(root)):
+        node.meta["conjunct" if isinstance(node, exp.Paren) else "end"] = number
+    for select in prepared.blocks():
+        for conjunct in all_conjuncts(select):
+            conjunct.meta["settled"] = _is_settled(select, conjunct, prepared)
+
+
+def _is_settled(select: exp.Select, conjunct: exp.Paren, prepared: Prepared) -> bool:
+    """Whether a condition over rows of the slice comes out as on the source, or at most lets fewer rows through.
+
+    Not so when it holds a subquery that judges, or looks at the value of one, or at the optional side of an outer join
+    that one decides. What it sees of aggregates and of other outer joins is as on the source by their own guards.
+    """
+    if has_judging_subquery(conjunct):
+        return False
+    causes = {taint.cause for taint in taints_of(select, conjunct, prepared)}
+    judged = {
+        join.meta["join"]
+        for root in prepared.roots
+        for join in root.find_all(exp.Join)
+        if any(has_judging_subquery(each) for each in on_conjuncts(join))
+    }
+    return not any(kind == "value" or (kind == "outer" and number in judged) for kind, number in causes)
+
+
+def _in_order(query: exp.Expr) -> Iterator[exp.Expr]:
+    """Conjuncts and blocks in the order in which a row meets them: what is inside comes first."""
+    if isinstance(query, exp.Subquery | exp.Lateral):
+        yield from _in_order(query.this)
+    elif isinstance(query, exp.SetOperation):
+        yield from _in_order(query.this)
+        yield from _in_order(query.expression)
+    elif isinstance(query, exp.Select):
+        for source in sources(query):
+            if derived_query(source) is not None:
+                yield from _in_order(source.node)
+        for conjunct in all_conjuncts(query):
+            for inner in subqueries(conjunct):
+                yield from _in_order(inner)
+            yield conjunct
+        for part in ("expressions", "group", "order"):
+            value = query.args.get(part)
+            for node in value if isinstance(value, list) else [value]:
+                for inner in subqueries(node) if isinstance(node, exp.Expr) else []:
+                    yield from _in_order(inner)
+        yield query
+
+
+def all_conjuncts(select: exp.Select) -> list[exp.Paren]:
+    """The conjuncts of a block: of its joins, its WHERE and its HAVING."""
+    joins = [conjunct for join in joins_of(select) for conjunct in on_conjuncts(join)]
+    return [*joins, *clause_conjuncts(select, "where"), *clause_conjuncts(select, "having")]
 
 
 def _having_to_where(select: exp.Select, prepared: Prepared) -> None:
@@ -280,31 +353,31 @@ def _having_to_where(select: exp.Select, prepared: Prepared) -> None:
     DataJoint puts every restriction of an aggregation into HAVING, those on keys too.
     """
     having = clause_conjuncts(select, "having")
-    if not having or (is_grouped(select) and select.args.get("group") is None):
+    if not having or (is_grouped(select) and select.args.get("group") is None) or is_rolled_up(select):
         return
-    moved: list[exp.Expr] = []
     kept: list[exp.Expr] = []
     for conjunct in having:
-        inlined = _without_aliases(select, conjunct.this.copy(), prepared)
-        (kept if inlined is None else moved).append(conjunct.this if inlined is None else inlined)
-    if moved:
-        _set_conjuncts(select, "having", kept)
-        _set_conjuncts(select, "where", [c.this for c in clause_conjuncts(select, "where")] + moved)
+        if _without_aliases(select, conjunct, prepared):
+            add_conjunct(select, conjunct.this)
+        else:
+            kept.append(conjunct.this)
+    set_conjuncts(select, "having", kept)
 
 
-def _without_aliases(select: exp.Select, condition: exp.Expr, prepared: Prepared) -> exp.Expr | None:
-    """The condition over the FROM's own columns; None when it depends on an aggregate."""
-    if has_aggregate(condition):
-        return None
-    holder = exp.Paren(this=condition)
-    for column in own_columns(holder):
+def _without_aliases(select: exp.Select, conjunct: exp.Paren, prepared: Prepared) -> bool:
+    """Writes a condition over the FROM's own columns, in place; False when it depends on an aggregate."""
+    if aggregates(select, conjunct):
+        return False
+    meant: list[tuple[exp.Column, exp.Expr]] = []
+    for column in block_columns(select, conjunct):
         behind = None if column.table else projection_named(select, column.name)
         if behind is None:
             if find_source(select, column, prepared) is None:
-                return None
+                return False
             continue
-        if has_aggregate(behind) or subqueries(behind):
-            return None
+        if has_aggregate(behind) or subqueries(behind) or behind.find(exp.Window) is not None:
+            return False
+        meant.append((column, behind))
+    for column, behind in meant:
         column.replace(exp.Paren(this=behind.copy()))
-    inner = holder.this
-    return inner if isinstance(inner, exp.Expr) else None
+    return True

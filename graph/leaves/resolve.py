@@ -18,11 +18,12 @@ from graph.leaves.links import (
     positive_ins,
     under_or,
 )
+from graph.leaves.owners import is_correlated
 from graph.leaves.parse import LEXICAL_MODES, Query, Unreadable, modes, parse
 from graph.leaves.prepare import prepare
 from graph.leaves.render import render
 from graph.leaves.rules import Output, Role, Rule, RuleKind
-from graph.leaves.scope import Prepared, free_columns, is_grouped, is_limited
+from graph.leaves.scope import Prepared, is_grouped, is_limited
 from graph.names import TableName
 from graph.schema import Schema, Table
 from graph.statement import Session, Statement, StatementClass
@@ -63,7 +64,6 @@ def _resolve(statement: Statement, query: Query, verdict: Verdict, schema: Schem
     _check_variables(query.tree, statement.session)
     asked = exists_query(query.tree)
     prepared = prepare(asked if asked is not None else query.tree, schema, statement.session.schema)
-    _check_subqueries(prepared)
     drafts = [*_lineage(prepared.tree, prepared, exists=asked is not None), *guards(prepared)]
     for root, exists in _independent(prepared):
         drafts += _lineage(root, prepared, exists=exists)
@@ -96,39 +96,22 @@ def _check_variables(tree: exp.Expr, session: Session) -> None:
             raise Unreadable(f"the value of the user variable @{name} is not known")
 
 
-def _check_subqueries(prepared: Prepared) -> None:
-    """Subqueries that look at a row of the query around them are not followed yet."""
-    for select in prepared.tree.find_all(exp.Select):
-        above = link(select)
-        outer: exp.Expr = select
-        while outer.parent is not None and isinstance(outer.parent, exp.SetOperation | exp.Subquery):
-            outer = outer.parent
-        if above is None or above.kind is LinkKind.FROM:
-            continue
-        free = free_columns(outer, prepared)
-        if free:
-            raise Unreadable(f"its subquery looks at {free[0].sql(dialect='mysql')} of the query around it")
-
-
 def _independent(prepared: Prepared) -> Iterator[tuple[exp.Query, bool]]:
-    """The subqueries that must answer as on the source, whatever the query around them does: those that stand for a
-    value, and those with a LIMIT (a row that it lets in keeps another one out). With each, whether only the
-    existence of a row is asked."""
-    for query in prepared.tree.find_all(exp.Query, bfs=False):
-        if query is not prepared.tree and is_limited(query) and not isinstance(query, exp.Subquery | exp.Table):
+    """The queries that must answer as on the source, whatever the query around them does: those that stand for a value
+    and do not look outwards, those with a LIMIT (a row that it lets in keeps another one out), and what opaque parts
+    are made of. With each, whether only the existence of a row is asked."""
+    for root in prepared.roots[1:]:
+        yield root, False
+    for query in (node for root in prepared.roots for node in root.find_all(exp.Query, bfs=False)):
+        nested = query not in prepared.roots and not isinstance(query, exp.Subquery | exp.Table)
+        if nested and is_limited(query) and not is_correlated(query):
             yield query, False
-    for select in prepared.tree.find_all(exp.Select, bfs=False):
-        above = link(select)
-        if above is None or above.kind not in (LinkKind.EXISTS, LinkKind.OPAQUE):
+    for select in prepared.blocks():
+        place = link(select)
+        if place is None or place.correlated or place.kind not in (LinkKind.EXISTS, LinkKind.VALUE):
             continue
-        root: exp.Expr = select
-        while isinstance(root.parent, exp.SetOperation | exp.Subquery):
-            root = root.parent
-        if isinstance(root, exp.Subquery):
-            root = root.this
-        first = next(iter(root.find_all(exp.Select, bfs=False)))
-        if isinstance(root, exp.Query) and first is select:
-            yield root, above.kind is LinkKind.EXISTS
+        if next(iter(place.query.find_all(exp.Select, bfs=False))) is select:
+            yield place.query, place.kind is LinkKind.EXISTS
 
 
 def _lineage(root: exp.Query, prepared: Prepared, *, exists: bool) -> Iterator[Draft]:

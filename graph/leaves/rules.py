@@ -21,8 +21,8 @@ class RuleKind(StrEnum):
     GUARD: a row's targets belong to it when each of its conditions does (no row: holds).
     GROUP: the rows with equal grouping columns count as one; as soon as one of them has all its conditions in
     the slice, the targets of all of them belong to it.
-    WITNESS: one row with all its outputs in the slice is needed; where there is none, the first row's outputs
-    are added. No row at all needs nothing.
+    WITNESS: of the rows with equal conditions, as soon as these are all in the slice, one with all its targets in
+    the slice is needed; where there is none, the first one's targets are added. No row at all needs nothing.
     """
 
     LEAF = "leaf"

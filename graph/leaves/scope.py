@@ -1,14 +1,14 @@
 """Names inside a query: which tables a SELECT draws from, which columns it gives, and what they depend on.
 
 A *block* is one SELECT. Its *sources* are the tables and derived tables of its FROM. A *taint* marks a value that may
-come out differently on a slice than on the full database: the result of an aggregate (an incomplete group), or a
-column from the optional side of an outer join (a missing partner).
+come out differently on a slice than on the full database: the result of an aggregate (an incomplete group), a column
+from the optional side of an outer join (a missing partner), or the value of a subquery that looks at the row.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from sqlglot import exp
 
@@ -18,13 +18,18 @@ from graph.schema import Schema, Table
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A table or derived table in a FROM; `join` is None for the first one; `optional` when an outer join may give
+    """A table or derived table in a FROM; `join` is None for the first one; `outer` are the outer joins that may give
     NULLs for it."""
 
     alias: str
     node: exp.Expr
     join: exp.Join | None
-    optional: bool
+    outer: tuple[exp.Join, ...] = ()
+
+    @property
+    def optional(self) -> bool:
+        """Whether an outer join may give NULLs for it."""
+        return bool(self.outer)
 
     @property
     def occurrence(self) -> int | None:
@@ -33,23 +38,35 @@ class Source:
         return int(number) if number is not None else None
 
 
-@dataclass(frozen=True)
+@dataclass
 class Prepared:
     """A query made ready: CTEs and views inlined, base-table occurrences, blocks and conjuncts numbered.
 
-    `tables` gives the table of each occurrence.
+    The first of `roots` is the query, the others must answer as on the source by themselves: what stands in the query
+    as opaque text is made of them. `tables` gives the table of each occurrence.
     """
 
-    tree: exp.Query
+    roots: list[exp.Query]
     schema: Schema
     tables: list[Table] = field(default_factory=list)
     views: list[Table] = field(default_factory=list)
     dropped: bool = False
 
+    @property
+    def tree(self) -> exp.Query:
+        """The query itself."""
+        return self.roots[0]
+
+    def blocks(self) -> Iterator[exp.Select]:
+        """All SELECTs of all roots, outer before inner."""
+        for root in self.roots:
+            yield from blocks(root)
+
 
 @dataclass(frozen=True, slots=True)
 class Taint:
-    """`kind` is "aggregate" (of the block with that number) or "outer" (the join with that number).
+    """`kind` is "aggregate" (of the block with that number), "outer" (the join with that number) or "value" (a subquery
+    of the block with that number, which looks at its rows).
 
     `direct`: the value is the tainted column itself, so that a missing partner shows as NULL.
     """
@@ -81,36 +98,92 @@ def blocks(query: exp.Expr) -> Iterator[exp.Select]:
 def sources(select: exp.Select) -> list[Source]:
     """The sources of a block, in order; parenthesised joins are flattened."""
     start = select.args.get("from_")
-    found = _flatten(start.this, None) if start is not None else []
-    for join in select.args.get("joins") or []:
+    if start is None:
+        return []
+    return _joined(_flatten(start.this, None), select.args.get("joins") or [])
+
+
+def _joined(found: list[Source], joins: list[exp.Join]) -> list[Source]:
+    for join in joins:
         side = (join.side or "").upper()
         if side == "RIGHT":
-            found = [Source(s.alias, s.node, s.join, True) for s in found]
-        found += [
-            Source(s.alias, s.node, join, s.optional or side in ("LEFT", "FULL")) for s in _flatten(join.this, join)
-        ]
+            found = [replace(source, outer=(*source.outer, join)) for source in found]
+        more = _flatten(join.this, join)
+        if side in ("LEFT", "FULL"):
+            more = [replace(source, outer=(*source.outer, join)) for source in more]
+        found = [*found, *more]
     return found
 
 
 def _flatten(node: exp.Expr, join: exp.Join | None) -> list[Source]:
-    if isinstance(node, exp.Table):
-        found = [Source(node.alias_or_name, node, join, False)]
-        for inner in node.args.get("joins") or []:
-            optional = (inner.side or "").upper() == "LEFT"
-            found += [Source(s.alias, s.node, inner, optional or s.optional) for s in _flatten(inner.this, inner)]
-        return found
-    if isinstance(node, exp.Subquery):
-        if isinstance(node.this, exp.Table):
-            return _flatten(node.this, join)
-        return [Source(node.alias, node, join, False)]
-    raise Unreadable(f"its FROM holds {type(node).__name__.upper()}, which is not followed yet")
+    if isinstance(node, exp.Subquery) and is_parenthesised_join(node):
+        return _joined(_flatten(node.this, join), node.args.get("joins") or [])
+    if isinstance(node, exp.Table | exp.Subquery | exp.Lateral):
+        own = Source(node.alias_or_name, node, join)
+        return _joined([own], node.args.get("joins") or [])
+    raise Unreadable(f"its FROM holds {type(node).__name__.upper()}, which is not followed")
+
+
+def is_parenthesised_join(node: exp.Expr) -> bool:
+    """Whether the node is parentheses around tables, not a derived table."""
+    return (
+        isinstance(node, exp.Subquery)
+        and not node.alias
+        and isinstance(node.this, exp.Table | exp.Subquery)
+        and not is_opaque(node)
+        and (isinstance(node.this, exp.Table) or bool(node.this.alias) or is_parenthesised_join(node.this))
+    )
+
+
+def joins_of(select: exp.Select) -> list[exp.Join]:
+    """All joins of a FROM, those in parentheses among them."""
+    found: list[exp.Join] = []
+    start = select.args.get("from_")
+    holders: list[exp.Expr] = [select, *([start.this] if start is not None else [])]
+    while holders:
+        holder = holders.pop(0)
+        joins = holder.args.get("joins") or []
+        found += joins
+        holders += [join.this for join in joins]
+        if is_parenthesised_join(holder):
+            holders.append(holder.this)
+    return found
+
+
+def opaque(text: str, alias: exp.TableAlias, columns: list[str], start: int | None = None) -> exp.Subquery:
+    """A derived table whose text is kept as it is: rows that others must make the same.
+
+    Its columns are those named, else those of the root with the number `start`.
+    """
+    node = exp.Subquery(this=exp.Var(this=text), alias=alias.copy())
+    node.meta["opaque"] = True
+    if columns:
+        node.meta["columns"] = list(columns)
+    else:
+        node.meta["start"] = start
+    return node
+
+
+def is_opaque(node: exp.Expr) -> bool:
+    """Whether a source holds no rows of tables that are followed here."""
+    return bool(node.meta.get("opaque"))
+
+
+def derived_query(source: Source) -> exp.Query | None:
+    """The query of a derived table; None for a base table and for what is opaque."""
+    if source.occurrence is not None or is_opaque(source.node):
+        return None
+    return inner_query(source.node.this if isinstance(source.node, exp.Lateral) else source.node)
 
 
 def source_columns(source: Source, prepared: Prepared) -> list[str]:
     """The column names that a source offers."""
     if source.occurrence is not None:
         return [column.name for column in prepared.tables[source.occurrence].columns]
-    return outputs(inner_query(source.node), prepared)
+    if is_opaque(source.node):
+        named = source.node.meta.get("columns")
+        return list(named) if named else outputs(prepared.roots[source.node.meta["start"]], prepared)
+    return outputs(inner_query(source.node.this if isinstance(source.node, exp.Lateral) else source.node), prepared)
 
 
 def outputs(query: exp.Expr, prepared: Prepared) -> list[str]:
@@ -156,6 +229,16 @@ def subqueries(node: exp.Expr) -> list[exp.Expr]:
     return [found for child in node.iter_expressions() for found in subqueries(child)]
 
 
+def block_columns(select: exp.Select, node: exp.Expr) -> list[exp.Column]:
+    """The columns of a block that an expression names, at any depth of its subqueries."""
+    number = select.meta.get("block")
+    return [
+        column
+        for column in node.find_all(exp.Column)
+        if column.meta.get("owner") == number and not isinstance(column.this, exp.Star)
+    ]
+
+
 def own_columns(node: exp.Expr) -> list[exp.Column]:
     """The columns that an expression names, without those inside its subqueries."""
     return [found for found in own_nodes(node) if isinstance(found, exp.Column)]
@@ -181,36 +264,6 @@ def projection_named(select: exp.Select, name: str) -> exp.Expr | None:
     return None
 
 
-def free_columns(query: exp.Expr, prepared: Prepared) -> list[exp.Column]:
-    """The columns of a subquery that none of its own sources offers: they belong to an outer query."""
-    if isinstance(query, exp.SetOperation):
-        return free_columns(query.this, prepared) + free_columns(query.expression, prepared)
-    if isinstance(query, exp.Subquery):
-        return free_columns(query.this, prepared)
-    if not isinstance(query, exp.Select):
-        return []
-    free: list[exp.Column] = []
-    for key, part in query.args.items():
-        for node in part if isinstance(part, list) else [part]:
-            if not isinstance(node, exp.Expr):
-                continue
-            for inner in subqueries(node):
-                inner_free = free_columns(inner, prepared)
-                free += inner_free if key in ("from_", "joins") else _unresolved(query, inner_free, prepared)
-            free += _unresolved(query, own_columns(node), prepared)
-    return free
-
-
-def _unresolved(select: exp.Select, columns: list[exp.Column], prepared: Prepared) -> list[exp.Column]:
-    return [
-        column
-        for column in columns
-        if not isinstance(column.this, exp.Star)
-        and find_source(select, column, prepared) is None
-        and (column.table or projection_named(select, column.name) is None)
-    ]
-
-
 def is_grouped(select: exp.Select) -> bool:
     """Whether the block aggregates: by GROUP BY, or by an aggregate function anywhere in its lists."""
     if select.args.get("group") is not None:
@@ -222,7 +275,8 @@ def is_grouped(select: exp.Select) -> bool:
 def has_aggregate(node: exp.Expr) -> bool:
     """Whether an expression aggregates, outside its subqueries and outside window functions."""
     if isinstance(node, exp.Window):
-        return any(has_aggregate(child) for child in node.args.get("partition_by") or [])
+        parts = [*(node.args.get("partition_by") or []), node.args.get("order"), *node.this.iter_expressions()]
+        return any(has_aggregate(child) for child in parts if child is not None)
     if isinstance(node, exp.AggFunc) or (isinstance(node, exp.Anonymous) and node.name.upper() in _AGGREGATES):
         return True
     return any(
@@ -232,7 +286,27 @@ def has_aggregate(node: exp.Expr) -> bool:
     )
 
 
+def aggregates(select: exp.Select, node: exp.Expr) -> bool:
+    """Whether an expression aggregates rows of the block that it stands in; a subquery of it may do that too."""
+    if has_aggregate(node):
+        return True
+    deep = [found for query in subqueries(node) for found in query.find_all(exp.AggFunc)]
+    return any(block_columns(select, found) for found in deep)
+
+
 _AGGREGATES = frozenset({"JSON_ARRAYAGG", "JSON_OBJECTAGG", "BIT_AND", "BIT_OR", "BIT_XOR", "STD", "ST_COLLECT"})
+
+
+def is_rolled_up(select: exp.Select) -> bool:
+    """Whether the block groups WITH ROLLUP."""
+    group = select.args.get("group")
+    return group is not None and bool(group.args.get("rollup"))
+
+
+def windows(select: exp.Select) -> list[exp.Window]:
+    """The window functions of a block."""
+    parts = [*select.expressions, select.args.get("order")]
+    return [node for part in parts if part is not None for node in own_nodes(part) if isinstance(node, exp.Window)]
 
 
 def is_limited(query: exp.Expr) -> bool:
@@ -272,11 +346,11 @@ def output_taints(query: exp.Expr, prepared: Prepared) -> dict[str, frozenset[Ta
 def taints_of(select: exp.Select, node: exp.Expr, prepared: Prepared) -> frozenset[Taint]:
     """The taints of an expression that stands in a block."""
     found: frozenset[Taint] = frozenset()
-    if has_aggregate(node):
+    if aggregates(select, node):
         found |= {Taint("aggregate", int(select.meta["block"]))}
-    for column in own_columns(node):
-        if isinstance(column.this, exp.Star):
-            continue
+    if any(is_judged(query) for query in subqueries(node)):
+        found |= {Taint("value", int(select.meta["block"]))}
+    for column in block_columns(select, node):
         source = find_source(select, column, prepared)
         behind = None if column.table else projection_named(select, column.name)
         if source is not None and not _merged(select, column, prepared):
@@ -284,6 +358,12 @@ def taints_of(select: exp.Select, node: exp.Expr, prepared: Prepared) -> frozens
         if source is None and behind is not None and behind is not node and node not in behind.walk():
             found |= taints_of(select, behind, prepared)
     return found
+
+
+def is_judged(query: exp.Expr) -> bool:
+    """Whether a subquery of an expression looks at the blocks around it, as `prepare` found."""
+    holders = [query, *([query.parent] if query.parent is not None else [])]
+    return any(bool(holder.meta.get("correlated")) for holder in holders)
 
 
 def _merged(select: exp.Select, column: exp.Column, prepared: Prepared) -> bool:
@@ -296,10 +376,7 @@ def _merged(select: exp.Select, column: exp.Column, prepared: Prepared) -> bool:
 
 def _source_taint(source: Source, name: str, prepared: Prepared) -> frozenset[Taint]:
     found: frozenset[Taint] = frozenset()
-    if source.occurrence is None:
-        found = output_taints(inner_query(source.node), prepared).get(name.lower(), frozenset())
-    if source.optional and source.join is not None:
-        found |= {Taint("outer", int(source.join.meta["join"]))}
-    elif source.optional:
-        found |= {Taint("outer", -1)}
-    return found
+    query = derived_query(source)
+    if query is not None:
+        found = output_taints(query, prepared).get(name.lower(), frozenset())
+    return found | {Taint("outer", int(join.meta["join"])) for join in source.outer}

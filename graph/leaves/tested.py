@@ -10,16 +10,16 @@ from dataclasses import dataclass, field
 
 from sqlglot import exp
 
-from graph.leaves.expose import in_operands
-from graph.leaves.links import negative_ins
-from graph.leaves.prepare import clause_conjuncts
+from graph.leaves.conjuncts import on_conjuncts
+from graph.leaves.links import in_operands
+from graph.leaves.prepare import all_conjuncts
 from graph.leaves.scope import (
     Prepared,
     Taint,
-    blocks,
+    derived_query,
     find_source,
-    inner_query,
     is_limited,
+    joins_of,
     output_taints,
     projection_named,
     source_columns,
@@ -39,13 +39,11 @@ class Tested:
 
 def tested(prepared: Prepared) -> Tested:
     found = Tested()
-    for select in blocks(prepared.tree):
-        for part in ("where", "having"):
-            for conjunct in clause_conjuncts(select, part):
-                _look(found, select, conjunct, int(conjunct.meta["conjunct"]), prepared)
-        for join in select.args.get("joins") or []:
-            if join.args.get("on") is not None:
-                _look(found, select, join.args["on"], None, prepared)
+    for select in prepared.blocks():
+        of_joins = {id(conjunct) for join in joins_of(select) for conjunct in on_conjuncts(join)}
+        for conjunct in all_conjuncts(select):
+            number = None if id(conjunct) in of_joins else int(conjunct.meta["conjunct"])
+            _look(found, select, conjunct, number, prepared)
         if is_limited(select) and select.args.get("order") is not None:
             taints = taints_of(select, select.args["order"], prepared)
             found.aggregates |= {taint.cause for taint in taints}
@@ -57,13 +55,13 @@ def tested(prepared: Prepared) -> Tested:
 def _look(found: Tested, select: exp.Select, node: exp.Expr, conjunct: int | None, prepared: Prepared) -> None:
     """Notes the taints that a condition looks at; those of an IN's subquery are looked at by the comparison."""
     taints = set(taints_of(select, node, prepared))
-    for condition in [*_in_list(node), *negative_ins(node)]:
+    for condition in _in_list(node):
         for inner in output_taints(condition.args["query"], prepared).values():
             taints |= inner
     for taint in taints:
-        if taint.kind == "aggregate":
-            if not _monotone(select, node, prepared):
-                found.aggregates.add(taint.cause)
+        if taint.kind == "aggregate" and not _monotone(select, node, prepared):
+            found.aggregates.add(taint.cause)
+        if taint.kind != "outer":
             continue
         if conjunct is not None:
             found.outer.setdefault(taint.number, set()).add(conjunct)
@@ -90,8 +88,9 @@ def _merged_taints(select: exp.Select, prepared: Prepared) -> set[tuple[str, int
             compared = {node.name.lower() for node in join.args["using"]}
         seen |= names
         for other in sources(select):
-            if other.occurrence is None:
-                taints = output_taints(inner_query(other.node), prepared)
+            query = derived_query(other)
+            if query is not None:
+                taints = output_taints(query, prepared)
                 found |= {t.cause for name in compared for t in taints.get(name, ()) if t.kind == "aggregate"}
     return found
 
@@ -121,9 +120,7 @@ def _grows(select: exp.Select, node: exp.Expr, prepared: Prepared) -> bool:
     if behind is not None:
         return _grows(select, behind, prepared)
     source = find_source(select, node, prepared)
-    if source is None or source.occurrence is not None:
-        return False
-    query = inner_query(source.node)
+    query = derived_query(source) if source is not None else None
     if not isinstance(query, exp.Select):
         return False
     behind = projection_named(query, node.name)

@@ -188,3 +188,131 @@ SELECT `probe` FROM `{S}`.`probe` WHERE ( (json_value(`meta`, _utf8mb4'$.a.b' re
 SELECT `subject` FROM `{S}`.`subject` WHERE species REGEXP '^m'
 -- populate keys: replay
 SELECT `subject`,`session` FROM `{S}`.`session` WHERE ((`subject`,`session`) not in (SELECT `subject`,`session` FROM `{S}`.`trial`)) AND ((`subject`,`session`) not in (SELECT `subject`,`session` FROM `{S}`.`~~trial`))
+-- correlated exists: replay
+SELECT subject, session FROM `{S}`.session s WHERE EXISTS (SELECT 1 FROM `{S}`.trial t WHERE t.subject = s.subject AND t.session = s.session AND t.rt > 0.3)
+-- correlated not exists: replay
+SELECT subject, session FROM `{S}`.session s WHERE NOT EXISTS (SELECT * FROM `{S}`.trial t WHERE t.subject = s.subject AND t.session = s.session)
+-- correlated not exists inside not exists: replay
+SELECT subject FROM `{S}`.subject u WHERE NOT EXISTS (SELECT 1 FROM `{S}`.session s WHERE s.subject = u.subject AND NOT EXISTS (SELECT 1 FROM `{S}`.trial t WHERE t.subject = u.subject AND t.session = s.session))
+-- correlated in: replay
+SELECT subject, session FROM `{S}`.session s WHERE session IN (SELECT t.session FROM `{S}`.trial t WHERE t.subject = s.subject AND t.rt < 0.5)
+-- correlated not in: replay
+SELECT subject, session FROM `{S}`.session s WHERE session NOT IN (SELECT t.session FROM `{S}`.trial t WHERE t.subject = s.subject AND t.rt < 0.5)
+-- correlated not in over a nullable column: replay
+SELECT subject FROM `{S}`.subject u WHERE species NOT IN (SELECT s.experimenter FROM `{S}`.session s WHERE s.subject <> u.subject AND s.session = 2)
+-- correlated value: replay
+SELECT subject, session, trial FROM `{S}`.trial t WHERE rt >= (SELECT MAX(x.rt) FROM `{S}`.trial x WHERE x.subject = t.subject)
+-- correlated value in the select list: replay
+SELECT s.subject, s.session, (SELECT COUNT(*) FROM `{S}`.trial t WHERE t.subject = s.subject AND t.session = s.session) AS n FROM `{S}`.session s WHERE s.session = 1
+-- correlated value with a limit: replay
+SELECT s.subject, (SELECT t.choice FROM `{S}`.trial t WHERE t.subject = s.subject ORDER BY t.rt DESC, t.session, t.trial LIMIT 1) AS best FROM `{S}`.subject s ORDER BY s.subject
+-- correlated value in order by: replay
+SELECT s.subject FROM `{S}`.subject s ORDER BY (SELECT COUNT(*) FROM `{S}`.trial t WHERE t.subject = s.subject) DESC, s.subject LIMIT 2
+-- correlated under or: replay
+SELECT subject FROM `{S}`.subject s WHERE species = 'rat' OR NOT EXISTS (SELECT 1 FROM `{S}`.trial t WHERE t.subject = s.subject)
+-- correlated under case: replay
+SELECT subject, CASE WHEN EXISTS (SELECT 1 FROM `{S}`.pair p WHERE p.subject = s.subject) THEN 'yes' ELSE 'no' END AS paired FROM `{S}`.subject s
+-- correlated with a union inside: replay
+SELECT subject FROM `{S}`.subject s WHERE EXISTS (SELECT 1 FROM `{S}`.pair p WHERE p.subject = s.subject UNION SELECT 1 FROM `{S}`.trial t WHERE t.subject = s.subject AND t.trial = 3)
+-- correlated group: replay
+SELECT subject FROM `{S}`.subject s WHERE EXISTS (SELECT t.session FROM `{S}`.trial t WHERE t.subject = s.subject GROUP BY t.session HAVING COUNT(*) > 1)
+-- correlated in having: replay
+SELECT t.subject, COUNT(*) AS n FROM `{S}`.trial t GROUP BY t.subject HAVING COUNT(*) > (SELECT COUNT(*) FROM `{S}`.session s WHERE s.subject = t.subject)
+-- correlated in having with an aggregate inside: replay
+SELECT t.subject, MAX(t.session) AS last FROM `{S}`.trial t GROUP BY t.subject HAVING EXISTS (SELECT 1 FROM `{S}`.session s WHERE s.session > MAX(t.session))
+-- correlated in on: replay
+SELECT s.subject, t.trial FROM `{S}`.session s JOIN `{S}`.trial t ON t.subject = s.subject AND t.session = s.session AND t.rt > (SELECT AVG(x.rt) FROM `{S}`.trial x WHERE x.subject = s.subject)
+-- correlated in the on of an outer join: replay
+SELECT s.subject, s.session, t.trial FROM `{S}`.session s LEFT JOIN `{S}`.trial t ON t.subject = s.subject AND t.session = s.session AND NOT EXISTS (SELECT 1 FROM `{S}`.trial x WHERE x.subject = t.subject AND x.rt > t.rt)
+-- correlated over a join: replay
+SELECT s.subject, s.session FROM `{S}`.session s WHERE NOT EXISTS (SELECT 1 FROM `{S}`.trial t NATURAL JOIN `{S}`.pair p WHERE t.subject = s.subject AND p.s1 = s.session)
+-- correlated over a derived table: replay
+SELECT s.subject FROM `{S}`.subject s WHERE EXISTS (SELECT 1 FROM (SELECT subject, COUNT(*) AS n FROM `{S}`.trial GROUP BY subject) c WHERE c.subject = s.subject AND c.n > 1)
+-- correlated inside a derived table: replay
+SELECT d.subject FROM (SELECT s.subject, s.session FROM `{S}`.session s WHERE NOT EXISTS (SELECT 1 FROM `{S}`.trial t WHERE t.subject = s.subject AND t.session = s.session)) d JOIN `{S}`.subject u ON u.subject = d.subject WHERE u.species = 'mouse'
+-- correlated with any: replay
+SELECT subject, session, trial FROM `{S}`.trial t WHERE rt < ANY (SELECT x.rt FROM `{S}`.trial x WHERE x.subject = t.subject)
+-- correlated with all: replay
+SELECT subject, session, trial FROM `{S}`.trial t WHERE rt >= ALL (SELECT x.rt FROM `{S}`.trial x WHERE x.subject = t.subject AND x.rt IS NOT NULL)
+-- equal to any, differs from all: replay
+SELECT subject FROM `{S}`.subject WHERE subject = ANY (SELECT subject FROM `{S}`.trial) AND subject <> ALL (SELECT subject FROM `{S}`.pair WHERE s1 = 2)
+-- correlated left join inside: replay
+SELECT u.subject FROM `{S}`.subject u WHERE EXISTS (SELECT 1 FROM `{S}`.session s LEFT JOIN `{S}`.trial t USING (subject, session) WHERE s.subject = u.subject AND t.trial IS NULL)
+-- two correlated conditions: replay
+SELECT subject, session FROM `{S}`.session s WHERE NOT EXISTS (SELECT 1 FROM `{S}`.pair p WHERE p.subject = s.subject) AND NOT EXISTS (SELECT 1 FROM `{S}`.trial t WHERE t.subject = s.subject AND t.session = s.session)
+-- condition on a correlated value of a derived table: replay
+SELECT d.subject, d.n FROM (SELECT s.subject, (SELECT COUNT(*) FROM `{S}`.trial t WHERE t.subject = s.subject) AS n FROM `{S}`.subject s) d WHERE d.n < 3
+-- anti-join of an aggregate: replay
+SELECT subject FROM `{S}`.subject WHERE subject NOT IN (SELECT subject FROM `{S}`.trial GROUP BY subject HAVING COUNT(*) > 2)
+-- right join tested for null: replay
+SELECT s.subject, s.session FROM `{S}`.trial t RIGHT JOIN `{S}`.session s ON t.subject = s.subject AND t.session = s.session WHERE t.trial IS NULL
+-- chain of left joins tested at its end: replay
+SELECT u.subject, s.session FROM `{S}`.subject u LEFT JOIN `{S}`.session s ON s.subject = u.subject LEFT JOIN `{S}`.trial t ON t.subject = s.subject AND t.session = s.session WHERE t.trial IS NULL
+-- left join of a parenthesised join: replay
+SELECT u.subject, s.session, t.trial FROM `{S}`.subject u LEFT JOIN (`{S}`.session s JOIN `{S}`.trial t ON t.subject = s.subject AND t.session = s.session) ON s.subject = u.subject WHERE t.rt IS NULL OR t.rt > 0.5
+-- left join inside parentheses: replay
+SELECT u.subject, s.session FROM `{S}`.subject u JOIN (`{S}`.session s LEFT JOIN `{S}`.trial t ON t.subject = s.subject AND t.session = s.session) ON s.subject = u.subject WHERE t.trial IS NULL
+-- window: replay
+SELECT subject, session, trial, ROW_NUMBER() OVER (PARTITION BY subject ORDER BY rt, session, trial) AS r FROM `{S}`.trial WHERE session = 1
+-- first of each partition: replay
+SELECT * FROM (SELECT subject, session, trial, ROW_NUMBER() OVER (PARTITION BY subject ORDER BY rt DESC, session, trial) AS r FROM `{S}`.trial) w WHERE r = 1
+-- running total: replay
+SELECT subject, trial, SUM(trial) OVER (ORDER BY subject, session, trial) AS s FROM `{S}`.trial ORDER BY s DESC LIMIT 3
+-- named window: replay
+SELECT subject, session, COUNT(*) OVER w AS n FROM `{S}`.session WINDOW w AS (PARTITION BY experimenter)
+-- window over groups: replay
+SELECT subject, COUNT(*) AS n, RANK() OVER (ORDER BY COUNT(*) DESC) AS r FROM `{S}`.trial GROUP BY subject
+-- window with a condition by query: replay
+SELECT subject, session, COUNT(*) OVER (PARTITION BY subject) AS n FROM `{S}`.session WHERE (subject, session) IN (SELECT subject, session FROM `{S}`.trial)
+-- window compared outside: replay
+SELECT subject, session FROM (SELECT subject, session, LAG(session_date) OVER (PARTITION BY subject ORDER BY session) AS before_date FROM `{S}`.session) w WHERE before_date IS NULL AND session = 2
+-- rollup: replay
+SELECT subject, session, COUNT(*) AS n FROM `{S}`.trial GROUP BY subject, session WITH ROLLUP
+-- rollup in a derived table: replay
+SELECT subject, n FROM (SELECT subject, COUNT(*) AS n FROM `{S}`.trial WHERE rt IS NOT NULL GROUP BY subject WITH ROLLUP) r WHERE n > 2
+-- recursion over numbers: replay
+WITH RECURSIVE n AS (SELECT 1 AS i UNION ALL SELECT i + 1 FROM n WHERE i < 3) SELECT s.subject, n.i FROM n JOIN `{S}`.session s ON s.session = n.i WHERE s.subject = 'a'
+-- recursion over rows: replay
+WITH RECURSIVE chain (subject, session) AS (SELECT subject, s1 FROM `{S}`.pair UNION SELECT s.subject, s.session FROM chain c JOIN `{S}`.session s ON s.subject = c.subject AND s.session = c.session + 1) SELECT * FROM chain
+-- cte with a column list: replay
+WITH c (who, n) AS (SELECT subject, COUNT(*) FROM `{S}`.trial GROUP BY subject) SELECT who FROM c WHERE n > 1
+-- cte used twice: replay
+WITH c AS (SELECT subject, session FROM `{S}`.session WHERE session = 1), d AS (SELECT subject FROM c WHERE subject <> 'a') SELECT c.subject, d.subject AS other FROM c JOIN d ON c.subject <> d.subject
+-- nested cte: replay
+WITH a AS (SELECT subject FROM `{S}`.subject) SELECT * FROM a JOIN (WITH b AS (SELECT s.subject, s.session FROM `{S}`.session s) SELECT * FROM b WHERE session = 2) q USING (subject)
+-- except: replay
+SELECT subject, session FROM `{S}`.session EXCEPT SELECT subject, session FROM `{S}`.trial
+-- intersect: replay
+SELECT subject, session FROM `{S}`.session INTERSECT SELECT subject, session FROM `{S}`.trial
+-- except of nulls: replay
+SELECT experimenter FROM `{S}`.session WHERE session < 3 EXCEPT SELECT species FROM `{S}`.subject
+-- except and union: replay
+SELECT subject FROM `{S}`.subject EXCEPT SELECT subject FROM `{S}`.pair UNION SELECT subject FROM `{S}`.session WHERE session = 3
+-- except in a derived table: replay
+SELECT e.subject, u.species FROM (SELECT subject FROM `{S}`.session EXCEPT SELECT subject FROM `{S}`.trial) e JOIN `{S}`.subject u ON u.subject = e.subject
+-- except all: replay
+SELECT session FROM `{S}`.session EXCEPT ALL SELECT session FROM `{S}`.trial
+-- intersect all in a derived table: replay
+SELECT COUNT(*) AS n FROM (SELECT session FROM `{S}`.session INTERSECT ALL SELECT trial FROM `{S}`.trial) q WHERE session = 1
+-- json table: replay
+SELECT p.probe, j.v FROM `{S}`.probe p JOIN JSON_TABLE(p.meta, '$.a' COLUMNS (v INT PATH '$.b')) AS j WHERE j.v > 3
+-- lateral: mysql
+SELECT s.subject, l.trial FROM `{S}`.session s JOIN LATERAL (SELECT t.trial FROM `{S}`.trial t WHERE t.subject = s.subject AND t.session = s.session AND t.rt > 0.3) l
+-- lateral with a limit: mysql
+SELECT s.subject, s.session, l.trial FROM `{S}`.session s JOIN LATERAL (SELECT t.trial FROM `{S}`.trial t WHERE t.subject = s.subject AND t.session = s.session ORDER BY t.rt DESC, t.trial LIMIT 1) l
+-- lateral with an aggregate: mysql
+SELECT s.subject, l.n FROM `{S}`.subject s LEFT JOIN LATERAL (SELECT COUNT(*) AS n FROM `{S}`.trial t WHERE t.subject = s.subject) l ON TRUE WHERE l.n > 1
+-- values: mysql
+SELECT s.subject, v.b FROM `{S}`.session s JOIN (VALUES ROW(1, 'x'), ROW(3, 'y')) AS v (a, b) ON v.a = s.session
+-- for update: replay
+SELECT subject FROM `{S}`.subject WHERE species = 'rat' FOR UPDATE
+-- condition on a correlated value two levels up: replay
+SELECT e.subject FROM (SELECT d.subject, d.n + 1 AS m FROM (SELECT s.subject, (SELECT COUNT(*) FROM `{S}`.trial t WHERE t.subject = s.subject) AS n FROM `{S}`.subject s) d) e WHERE e.m <> 3
+-- outer join whose correlated on is tested: replay
+SELECT s.subject, s.session FROM `{S}`.session s LEFT JOIN `{S}`.trial t ON t.subject = s.subject AND NOT EXISTS (SELECT 1 FROM `{S}`.pair p WHERE p.subject = t.subject AND p.s1 = t.session) WHERE t.trial IS NULL
+-- condition that looks two blocks out: replay
+SELECT u.subject FROM `{S}`.subject u WHERE NOT EXISTS (SELECT 1 FROM `{S}`.session s WHERE s.subject = u.subject AND NOT EXISTS (SELECT 1 FROM `{S}`.trial t WHERE t.subject = u.subject AND t.session = s.session AND t.rt > 0.3) AND s.session NOT IN (SELECT p.s2 FROM `{S}`.pair p WHERE p.subject = u.subject AND p.s1 < s.session))
+-- except of unnamed columns: replay
+SELECT subject, session + 1 FROM `{S}`.session EXCEPT SELECT subject, s1 * 2 FROM `{S}`.pair
+-- not in a list of expressions: replay
+SELECT subject, session FROM `{S}`.session WHERE session NOT IN (SELECT s1 + 1 FROM `{S}`.pair)

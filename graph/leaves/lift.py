@@ -1,0 +1,208 @@
+"""Subqueries turned into joins: what a subquery looks at becomes a derived table in the FROM of the block around it.
+
+`lift` takes a subquery out of the condition (or expression) that holds it and joins its rows to those of its parent: an
+IN on its operands, a correlated one on its own conditions that look outwards. The result says, for each row of the
+parent, which rows of the subquery it was judged by.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlglot import exp
+
+from graph.leaves.conjuncts import add_conjunct, clause_conjuncts, on_conjuncts, set_conjuncts
+from graph.leaves.links import Link, LinkKind, in_operands
+from graph.leaves.nullable import may_be_null, output_may_be_null
+from graph.leaves.owners import free_columns
+from graph.leaves.parse import Unreadable
+from graph.leaves.scope import (
+    Prepared,
+    aggregates,
+    derived_query,
+    find_source,
+    has_aggregate,
+    joins_of,
+    outputs,
+    projection_named,
+    sources,
+    subqueries,
+)
+
+
+@dataclass(slots=True)
+class Lifted:
+    """A subquery beside the tables of its parent; `exact` when no condition between the two had to be left out."""
+
+    query: exp.Query
+    exact: bool = True
+
+
+def may_be_unknown(place: Link, prepared: Prepared) -> bool:
+    """Whether an IN may come out as NULL."""
+    return any(_nullable(place, prepared))
+
+
+def lift(place: Link, branch: exp.Query, prepared: Prepared) -> Lifted:
+    """Joins a subquery (or one branch of its union) to the block around it, in place.
+
+    The conjunct that held it becomes TRUE. Of a correlated subquery only FROM and WHERE are left: all rows that its
+    value is made of; its IN counts rows too where the comparison is NULL, unless it is a condition to be met, since an
+    unknown is not the same as a no. Raises Unreadable when a derived table inside it looks outwards.
+    """
+    parent = place.parent
+    condition = place.container if isinstance(place.container, exp.In) else None
+    operands = [node.copy() for node in in_operands(condition)] if condition is not None else []
+    lifted = Lifted(branch.copy())
+    if place.correlated:
+        outward = _opened(lifted, operands, place, prepared)
+    else:
+        outward = _compared(lifted, operands, place, prepared)
+    if place.conjunct is not None:
+        place.conjunct.set("this", exp.true())
+    node = exp.Subquery(this=lifted.query, alias=exp.TableAlias(this=exp.to_identifier(_alias(place), quoted=True)))
+    if parent.args.get("from_") is None:
+        parent.set("from_", exp.From(this=node))
+    else:
+        parent.append("joins", exp.Join(this=node, kind="CROSS"))
+    for each in outward:
+        settled = _over_rows(parent, each, prepared)
+        if settled is None:
+            lifted.exact = False
+        else:
+            add_conjunct(parent, settled)
+    return lifted
+
+
+def _alias(place: Link) -> str:
+    return f"djproxy_x{place.container.meta['subquery']}"
+
+
+def _column(name: str, place: Link) -> exp.Column:
+    node = exp.column(exp.to_identifier(name, quoted=True), table=exp.to_identifier(_alias(place), quoted=True))
+    node.meta["owner"] = place.parent.meta["block"]
+    return node
+
+
+def _nullable(place: Link, prepared: Prepared) -> list[bool]:
+    """For each operand of an IN, whether the comparison may be NULL."""
+    if not isinstance(place.container, exp.In):
+        return []
+    return [
+        may_be_null(place.parent, operand, prepared) or output_may_be_null(place.query, index, prepared)
+        for index, operand in enumerate(in_operands(place.container))
+    ]
+
+
+def _conjunct(condition: exp.Expr) -> exp.Paren:
+    node = exp.Paren(this=condition)
+    node.meta.update(conjunct=-1, settled=True)
+    return node
+
+
+def _equal(left: exp.Expr, right: exp.Expr, loose: bool) -> exp.Expr:
+    equal: exp.Expr = exp.EQ(this=left, expression=right)
+    if loose:
+        for side in (left, right):
+            equal = exp.Or(this=equal, expression=exp.Is(this=side.copy(), expression=exp.null()))
+    return equal
+
+
+def _compared(lifted: Lifted, operands: list[exp.Expr], place: Link, prepared: Prepared) -> list[exp.Paren]:
+    """The comparisons of an IN with a subquery that stays as it is, under column names of its own."""
+    names = outputs(lifted.query, prepared)
+    if len(names) != len(operands) or len({name.lower() for name in names}) != len(names):
+        raise Unreadable("the columns of an IN's subquery cannot be told apart; give them names of their own")
+    inner = exp.Subquery(this=lifted.query, alias=exp.TableAlias(this=exp.to_identifier("djproxy_i", quoted=True)))
+    renamed = [f"{_alias(place)}_{index}" for index in range(len(names))]
+    items = [
+        exp.alias_(exp.column(name, table="djproxy_i", quoted=True), new, quoted=True)
+        for name, new in zip(names, renamed, strict=True)
+    ]
+    lifted.query = exp.Select(expressions=items).from_(inner)
+    return [
+        _conjunct(exp.EQ(this=operand, expression=_column(new, place)))
+        for operand, new in zip(operands, renamed, strict=True)
+    ]
+
+
+def _opened(lifted: Lifted, operands: list[exp.Expr], place: Link, prepared: Prepared) -> list[exp.Paren]:
+    """Leaves FROM and WHERE of a correlated subquery; gives its conditions that look outwards, over the columns that it
+    now offers for them."""
+    select = lifted.query
+    if not isinstance(select, exp.Select):
+        raise Unreadable("a subquery that looks at the query around it is no SELECT")
+    for source in sources(select):
+        inner = derived_query(source)
+        if inner is not None and not isinstance(source.node, exp.Lateral) and free_columns(inner):
+            raise Unreadable("a derived table inside its subquery looks at the query around that")
+    items = list(select.expressions)
+    loose = [False] * len(operands) if place.kind is LinkKind.IN else _nullable(place, prepared)
+    names = outputs(select, prepared) if operands else []
+    for part in ("group", "having", "order", "limit", "offset", "distinct", "windows"):
+        select.set(part, None)
+    outward = _outward_conditions(select)
+    if len(names) != len(operands):
+        raise Unreadable("an IN compares rows of different lengths")
+    starred = any(isinstance(node, exp.Star) for item in items for node in (item, item.this))
+    for index, (operand, name, each) in enumerate(zip(operands, names, loose, strict=True)):
+        item = exp.column(exp.to_identifier(name, quoted=True)) if starred else items[index].unalias()
+        if starred:
+            item.meta["owner"] = select.meta["block"]
+        if has_aggregate(item) or subqueries(item) or item.find(exp.Window) is not None:
+            lifted.exact = False
+            continue
+        outward.append(_conjunct(_equal(operand, item.copy(), each)))
+    return _offered(select, outward, place)
+
+
+def _outward_conditions(select: exp.Select) -> list[exp.Paren]:
+    """Takes the conjuncts out of a block that look at the blocks around it."""
+    own = {each.meta["block"] for each in select.find_all(exp.Select) if "block" in each.meta}
+    conditions = clause_conjuncts(select, "where")
+    outward = [conjunct for conjunct in conditions if _looks_out(conjunct, own)]
+    set_conjuncts(select, "where", [conjunct for conjunct in conditions if not _looks_out(conjunct, own)])
+    for join in joins_of(select):
+        for conjunct in on_conjuncts(join):
+            if _looks_out(conjunct, own):
+                if join.side:
+                    raise Unreadable("an outer join inside its subquery looks at the query around that")
+                outward.append(conjunct.copy())
+                conjunct.set("this", exp.true())
+    return outward
+
+
+def _looks_out(node: exp.Expr, own: set[int]) -> bool:
+    return any(column.meta.get("owner", -1) not in own | {-1} for column in node.find_all(exp.Column))
+
+
+def _offered(select: exp.Select, outward: list[exp.Paren], place: Link) -> list[exp.Paren]:
+    """The conditions over what the subquery, now a derived table, offers; its select list is made of that."""
+    block = select.meta["block"]
+    names: dict[str, str] = {}
+    offered: list[exp.Expr] = []
+    for holder in outward:
+        for column in list(holder.find_all(exp.Column)):
+            if column.meta.get("owner") != block:
+                continue
+            text = column.sql(dialect="mysql")
+            if text not in names:
+                names[text] = f"{_alias(place)}_{len(names)}"
+                offered.append(exp.alias_(column.copy(), names[text], quoted=True))
+            column.replace(_column(names[text], place))
+    select.set("expressions", offered or [exp.alias_(exp.Literal.number(1), _alias(place), quoted=True)])
+    return outward
+
+
+def _over_rows(select: exp.Select, condition: exp.Paren, prepared: Prepared) -> exp.Paren | None:
+    """A condition that arrives in a block, over the columns of its FROM; None where it looks at an aggregate there."""
+    if aggregates(select, condition):
+        return None
+    for column in list(condition.find_all(exp.Column)):
+        if column.meta.get("owner") != select.meta["block"] or find_source(select, column, prepared) is not None:
+            continue
+        behind = projection_named(select, column.name)
+        if behind is None or has_aggregate(behind) or subqueries(behind) or behind.find(exp.Window) is not None:
+            return None
+        column.replace(exp.Paren(this=behind.copy()))
+    return condition

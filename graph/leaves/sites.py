@@ -1,0 +1,120 @@
+"""Where a guard looks: the block that it is about, and as much around it as tells which of its rows matter.
+
+A row of a block matters when it can come to the query's result, or to the value of a subquery, from where it is. So the
+way goes outwards from the block, through derived tables, through IN conditions, and through subqueries (which are
+lifted, see `graph.leaves.lift`), as long as each block on the way passes single rows on. All is done on a copy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, field
+
+from sqlglot import exp
+
+from graph.leaves.lift import Lifted, lift, may_be_unknown
+from graph.leaves.links import (
+    Link,
+    LinkKind,
+    is_closed,
+    kept_occurrences,
+    link,
+    positive_ins,
+)
+from graph.leaves.owners import free_columns
+from graph.leaves.parse import Unreadable
+from graph.leaves.prepare import all_conjuncts
+from graph.leaves.scope import Prepared, derived_query, sources
+
+
+@dataclass(slots=True)
+class Site:
+    """The outermost block of a copy, and the occurrences whose rows must be in the slice for a row to matter."""
+
+    block: exp.Select
+    conditions: list[int] = field(default_factory=list)
+
+
+def copied(select: exp.Select) -> exp.Select:
+    """The same block in a copy of its whole query."""
+    number = select.meta["block"]
+    root = select.root().copy()
+    return next(each for each in root.find_all(exp.Select) if each.meta["block"] == number)
+
+
+def site(
+    select: exp.Select,
+    prepared: Prepared,
+    order: int,
+    unknown: Collection[int] = (),
+    conditions: Collection[int] | None = None,
+) -> Site:
+    """Climbs from a block of a copy, which changes it.
+
+    Conditions with subqueries that a row meets after `order` are left out: what comes out of them is not known to be
+    the same on the slice. The way does not go through the conjuncts in `unknown`. Raises Unreadable for a block that
+    looks outwards from where nothing can be lifted.
+    """
+    found = Site(select, list(kept_occurrences(select) if conditions is None else conditions))
+    while (place := _way_out(found.block, prepared, unknown)) is not None:
+        around = kept_occurrences(place.parent)
+        if place.kind is not LinkKind.FROM and not place.joined:
+            lift(place, found.block if place.correlated else place.query, prepared)
+        found.block = place.parent
+        found.conditions += [number for number in around if number not in found.conditions]
+    if free_columns(found.block):
+        raise Unreadable("a derived table or LATERAL that groups or limits looks at the query around it")
+    _leave_out(found.block, order)
+    return found
+
+
+def _way_out(select: exp.Select, prepared: Prepared, unknown: Collection[int]) -> Link | None:
+    place = link(select)
+    if place is None or (place.conjunct is not None and place.conjunct.meta["conjunct"] in unknown):
+        return None
+    if place.correlated and place.kind is not LinkKind.FROM:
+        return place
+    if is_closed(select) or place.limited:
+        return None
+    if place.kind is LinkKind.FROM or place.joined:
+        return place
+    if place.kind is LinkKind.NOT_IN and not may_be_unknown(place, prepared):
+        return place
+    return None
+
+
+def _leave_out(select: exp.Select, order: int) -> None:
+    """Makes the conditions TRUE that come later, in all blocks whose rows are followed up to this one."""
+    for conjunct in all_conjuncts(select):
+        if not conjunct.meta["settled"] and int(conjunct.meta["conjunct"]) > order:
+            conjunct.set("this", exp.true())
+    for source in sources(select):
+        inner = derived_query(source)
+        if inner is not None:
+            _leave_out_of(inner, order)
+    for condition in positive_ins(select):
+        _leave_out_of(condition.args["query"], order)
+
+
+def _leave_out_of(query: exp.Expr, order: int) -> None:
+    if isinstance(query, exp.Subquery):
+        _leave_out_of(query.this, order)
+    elif isinstance(query, exp.SetOperation):
+        _leave_out_of(query.this, order)
+        _leave_out_of(query.expression, order)
+    elif isinstance(query, exp.Select) and not is_closed(query):
+        _leave_out(query, order)
+
+
+def lifted_out(place: Link, branch: exp.Query, prepared: Prepared, order: int) -> tuple[Site, Lifted]:
+    """Lifts a subquery of a copy into its parent and climbs from there; the subquery's own rows are no condition."""
+    conditions = kept_occurrences(place.parent)
+    lifted = lift(place, branch, prepared)
+    return site(place.parent, prepared, order, conditions=conditions), lifted
+
+
+def set_true(block: exp.Select, numbers: Collection[int]) -> None:
+    """Makes conjuncts TRUE, wherever they stand."""
+    for node in list(block.find_all(exp.Paren)):
+        if node.meta.get("conjunct") in numbers:
+            node.set("this", exp.true())
