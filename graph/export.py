@@ -16,6 +16,7 @@ from graph.errors import InputError, StatementError
 from graph.fingerprint import take
 from graph.leaves import UNRESTRICTED, Resolution, read, resolve
 from graph.names import TableName
+from graph.scan import ServerVersion, open_comments
 from graph.schema import SYSTEM_SCHEMAS, Schema, read_schema
 from graph.slice import Slice
 from graph.statement import Statement, StatementClass
@@ -146,6 +147,8 @@ def _resolve_one(judged: Judged, schema: Schema, included: Collection[StatementC
     statement = judged.statement
     if statement.session.sql_mode is None:
         statement = replace(statement, session=replace(statement.session, sql_mode=own_mode))
+    server = ServerVersion.of(schema.server_version)
+    statement = replace(statement, sql=open_comments(statement.sql, statement.session.sql_mode, server))
     resolution = resolve(statement, schema)
     if resolution.statement_class in (StatementClass.UNRESOLVED, StatementClass.NOT_DATA):
         return resolution

@@ -76,15 +76,27 @@ def _quoted(quote: str, escapes: bool) -> str:
     return rf"{quote}{plain}(?:(?:\\.|{quote}{quote}){plain})*(?:{quote}|\\?\Z)"
 
 
-@lru_cache(maxsize=4)
-def _pattern(ansi: bool, escapes: bool) -> re.Pattern[str]:
+_COMMENT = r"--(?=[\x00-\x20]|\Z)[^\n]*+|#[^\n]*+|/\*(?!M?!)(?s:.*?)(?:\*/|\Z)"
+
+
+def _strings_and_names(ansi: bool, escapes: bool) -> tuple[str, str]:
     double = _quoted('"', escapes and not ansi)
     single = _quoted("'", escapes)
     backtick = _quoted("`", False)
-    strings, names = (single, f"{backtick}|{double}") if ansi else (f"{single}|{double}", backtick)
+    return (single, f"{backtick}|{double}") if ansi else (f"{single}|{double}", backtick)
+
+
+def quoted_tokens(*, ansi: bool, escapes: bool) -> str:
+    """A regular expression for strings, quoted names and comments: what must be passed over to find code."""
+    strings, names = _strings_and_names(ansi, escapes)
+    return f"{strings}|{names}|{_COMMENT}"
+
+
+@lru_cache(maxsize=4)
+def _pattern(ansi: bool, escapes: bool) -> re.Pattern[str]:
+    strings, names = _strings_and_names(ansi, escapes)
     return re.compile(
-        rf"(?P<string>{strings})|(?P<name>{names})"
-        r"|(?P<comment>--(?=[\x00-\x20]|\Z)[^\n]*+|#[^\n]*+|/\*(?!M?!)(?s:.*?)(?:\*/|\Z))"
+        rf"(?P<string>{strings})|(?P<name>{names})|(?P<comment>{_COMMENT})"
         r"|(?P<open>/\*M?!(?:\d{5,6})?)|(?P<close>\*/)|(?P<semicolon>;)|(?P<placeholder>\?)"
         r"|(?P<code>[^'\"`#/*;?\-]++|.)",
         re.DOTALL,
@@ -168,6 +180,63 @@ def plain(sql: str, sql_mode: str | None = None) -> str:
     """The text with comments turned into a space and executable comments opened (their content is code)."""
     blank = (TokenKind.COMMENT, TokenKind.OPEN, TokenKind.CLOSE)
     return "".join(" " if kind in blank else text for kind, text in scan(sql, sql_mode)).strip()
+
+
+class ServerVersion(NamedTuple):
+    """What decides which executable comments a server executes: 80407 is 8.4.7."""
+
+    mariadb: bool
+    number: int
+
+    @classmethod
+    def of(cls, version: str) -> ServerVersion | None:
+        """From `SELECT VERSION()`; None for a text that is none."""
+        parts = re.match(r"(\d+)\.(\d+)\.(\d+)", version)
+        if parts is None:
+            return None
+        major, minor, patch = map(int, parts.groups())
+        return cls("mariadb" in version.lower(), major * 10000 + minor * 100 + patch)
+
+    def executes(self, opening: str) -> bool:
+        """Whether the server executes a comment that begins so."""
+        if opening.startswith("/*M") and not self.mariadb:
+            return False
+        number = opening.partition("!")[2]
+        if not number:
+            return True
+        # Versions of MySQL that MariaDB does not follow.
+        newer = self.mariadb and not opening.startswith("/*M") and 50700 <= int(number) <= 99999
+        return int(number) <= self.number and not newer
+
+
+def _comment_end(sql: str, position: int) -> int:
+    """Where a comment that is not executed ends; it may hold comments, which hold none."""
+    depth = 1
+    for match in re.finditer(r"/\*|\*/", sql[position:]):
+        depth = 2 if match.group() == "/*" else depth - 1
+        if depth == 0:
+            return position + match.end()
+    return len(sql)
+
+
+def open_comments(sql: str, sql_mode: str | None = None, server: ServerVersion | None = None) -> str:
+    """The text with executable comments as the server reads it: their content, or a space where it does not execute
+    them. Without a server all are executed. Other comments stay."""
+    if "/*!" not in sql and "/*M!" not in sql:
+        return sql
+    pattern = _pattern(ansi_quotes(sql_mode), backslash_escapes(sql_mode))
+    pieces: list[str] = []
+    position, inside = 0, False
+    while position < len(sql) and (match := pattern.match(sql, position)) is not None:
+        position, kind, text = match.end(), match.lastgroup, match.group()
+        if kind == "open" and server is not None and not server.executes(text):
+            position, text = _comment_end(sql, position), " "
+        elif kind == "open":
+            inside, text = True, " "
+        elif kind == "close" and inside:
+            inside, text = False, " "
+        pieces.append(text)
+    return "".join(pieces)
 
 
 def string_value(literal: str, sql_mode: str | None = None) -> str:

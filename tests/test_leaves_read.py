@@ -51,7 +51,8 @@ NOT_DATA, UNRESOLVED = StatementClass.NOT_DATA, StatementClass.UNRESOLVED
         ("CALL s.p()", UNRESOLVED),
         ("DELETE FROM t USING t JOIN u", UNRESOLVED),
         ("UPDATE s.t JOIN s.u USING (a) SET t.b = u.b", UNRESOLVED),
-        ("SELECT a FROM s.t /*!80000 WHERE a = 1 */", UNRESOLVED),
+        ("SELECT a FROM s.t /*!80000 WHERE a = 1 */", DATA),
+        ("SELECT /*!40001 SQL_NO_CACHE */ * FROM `t`", DATA),
         ("SELECT a FROM s.t WHERE (((", UNRESOLVED),
         ("EXECUTE x", UNRESOLVED),
     ],
@@ -62,11 +63,32 @@ def test_class(sql: str, expected: StatementClass) -> None:
     assert expected is DATA or reading.reason
 
 
+def test_parentheses_around_parentheses_cost_nothing() -> None:
+    reading = read("SELECT a FROM s.t WHERE " + "(" * 5000 + "a" + ")" * 5000, LAB)
+    assert [occurrence.restriction for occurrence in reading.occurrences] == ["((a))"]
+
+
 def test_nesting_beyond_the_parser_is_unresolved_with_a_reason() -> None:
-    sql = "SELECT a FROM s.t WHERE " + "(" * 5000 + "a" + ")" * 5000
-    reading = read(sql, LAB)
+    reading = read("SELECT a FROM s.t WHERE " + "(1 + " * 5000 + "a" + ")" * 5000, LAB)
     assert reading.statement_class is UNRESOLVED
     assert "nested too deeply" in reading.reason
+
+
+def test_long_lists_and_conditions_are_shown_cut_short() -> None:
+    numbers = ", ".join(map(str, range(5000)))
+    terms = " OR ".join(f"(`a`={number})AND(`b`='x')" for number in range(5000))
+    (occurrence,) = read(f"SELECT a FROM t WHERE c IN ({numbers}) AND ({terms})", LAB).occurrences
+    assert "… 5000 values" in occurrence.restriction
+    assert "… 5000 terms" in occurrence.restriction
+    assert len(occurrence.restriction) < 500
+
+
+def test_long_previews_are_told_apart() -> None:
+    texts = [" OR ".join(f"(`a`={number})AND(`b`='{word}')" for number in range(500)) for word in ("x", "y")]
+    shown = [read(f"SELECT a FROM t WHERE {text} ORDER BY a LIMIT 13", LAB).preview_of for text in texts]
+    counted = [read(f"SELECT count(*) FROM t WHERE {text}", LAB).count_of for text in texts]
+    assert shown == counted
+    assert shown[0] != shown[1]
 
 
 def test_occurrences_carry_the_restriction_as_written_and_the_default_schema() -> None:
@@ -111,10 +133,12 @@ def test_no_backslash_escapes_ends_strings_where_the_server_does() -> None:
     assert read("SELECT a FROM t WHERE b = 'x\\' AND c = 'y'", LAB).statement_class is UNRESOLVED
 
 
-def test_pipes_as_concat_is_not_guessed() -> None:
+def test_pipes_are_or_and_under_pipes_as_concat_a_concatenation() -> None:
     sql = "SELECT a FROM t WHERE a || b"
-    assert read(sql, LAB).statement_class is DATA
-    assert read(sql, Session(schema="lab", sql_mode="ANSI")).statement_class is UNRESOLVED
+    assert [o.restriction for o in read(sql, LAB).occurrences] == ["a OR b"]
+    ansi = Session(schema="lab", sql_mode="ANSI")
+    assert [o.restriction for o in read(sql, ansi).occurrences] == ["CONCAT(a, b)"]
+    assert read("SELECT a FROM t WHERE a || b ^ c", ansi).statement_class is UNRESOLVED
 
 
 #: What DataJoint 2.3.5 sends for the display of a query, and for the count that follows.

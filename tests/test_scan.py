@@ -7,7 +7,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from graph.errors import InputError
-from graph.scan import TokenKind, bind, hex_undecodable, plain, scan, split, string_value, verb
+from graph.scan import (
+    ServerVersion,
+    TokenKind,
+    bind,
+    hex_undecodable,
+    open_comments,
+    plain,
+    scan,
+    split,
+    string_value,
+    verb,
+)
 
 ALPHABET = st.text(alphabet="ab'\"`\\;?-#/*! \n1M@(),é", max_size=40)
 MODES = st.sampled_from([None, "ANSI_QUOTES", "NO_BACKSLASH_ESCAPES", "ANSI,NO_BACKSLASH_ESCAPES"])
@@ -146,3 +157,34 @@ def test_megabytes_are_cut_in_one_pass() -> None:
     keys = " OR ".join(f"(`a`='it''s {number}' AND `b`=\"x\\\"\")" for number in range(60_000))
     sql = f"SELECT * FROM t WHERE {keys}; SELECT '{'x' * 3_000_000}' -- {'c' * 1_000_000}"
     assert len(split(sql)) == 2
+
+
+MYSQL, MARIADB = ServerVersion.of("8.4.7"), ServerVersion.of("10.11.14-MariaDB-0+deb12u2")
+
+
+@pytest.mark.parametrize(
+    ("sql", "mysql", "mariadb"),
+    [
+        ("a /*!80000 b */ c", "a   b   c", "a   c"),
+        ("a /*!40001 b */ c", "a   b   c", "a   b   c"),
+        ("a /*!99999 it's */ c", "a   c", "a   c"),
+        ("a /*! b */ c", "a   b   c", "a   b   c"),
+        ("a /*M! b */ c", "a   c", "a   b   c"),
+        ("a /*M!100100 b */ c", "a   c", "a   b   c"),
+        ("a /*M!110000 b */ c", "a   c", "a   c"),
+        ("a /*!100100 b */ c", "a   c", "a   b   c"),
+        ("'/*! b */' /* x */ `/*!` -- /*! z", "'/*! b */' /* x */ `/*!` -- /*! z", "'/*! b */' /* x */ `/*!` -- /*! z"),
+        ("a /*!40001 'b */' */ c", "a   'b */'   c", "a   'b */'   c"),
+        ("a /*!99999 b", "a  ", "a  "),
+        ("a /*!99999 /* b */ c */ d", "a   d", "a   d"),
+    ],
+)
+def test_executable_comments_are_opened_as_the_server_does(sql: str, mysql: str, mariadb: str) -> None:
+    assert open_comments(sql, None, MYSQL) == mysql
+    assert open_comments(sql, None, MARIADB) == mariadb
+
+
+def test_without_a_server_all_executable_comments_are_opened() -> None:
+    assert open_comments("a /*!99999 b */ /*M!999999 c */") == "a   b     c  "
+    assert open_comments("\"/*!1 b */\" 'x\\' /*! y */", "NO_BACKSLASH_ESCAPES") == "\"/*!1 b */\" 'x\\'   y  "
+    assert ServerVersion.of("unknown") is None

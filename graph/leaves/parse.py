@@ -1,21 +1,35 @@
 """Text to syntax tree: the query inside a statement, as sqlglot reads it under the session's sql_mode.
 
-What sqlglot is known to change silently is refused here rather than guessed at: executable comments are part of the
-statement for the server and a comment for the parser.
+Executable comments are opened as the server does. Long lists of literals and long conditions are taken out before the
+parser sees them and put back as single nodes, so that what a client writes by the thousand costs next to nothing.
+What sqlglot would change silently is kept from it, or refused rather than guessed at.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import sqlglot
 from sqlglot import exp
 from sqlglot.dialects.mysql import MySQL
 from sqlglot.errors import SqlglotError
 from sqlglot.tokenizer_core import Token, TokenType
 
+from graph.leaves.conditions import TokenText, fold_conditions
+from graph.leaves.conditions import put_back as conditions_put_back
+from graph.leaves.literals import Values, fold_lists
+from graph.leaves.literals import put_back as lists_put_back
+from graph.leaves.tokens import (
+    balance,
+    concatenations,
+    high_not,
+    keep_functions,
+    pipes_as_concat,
+    restore,
+    single_parentheses,
+)
+from graph.scan import ansi_quotes, backslash_escapes, open_comments
 from graph.statement import Session
 
 
@@ -79,34 +93,59 @@ def modes(session: Session) -> frozenset[str]:
 def parse(sql: str, session: Session) -> Query:
     """The query that a SELECT-like statement holds.
 
-    Raises Unreadable with a reason: a syntax that sqlglot does not know, nesting beyond its depth, executable
-    comments, a statement that is no query.
+    Raises Unreadable with a reason: a syntax that sqlglot does not know, nesting beyond its depth, a statement that is
+    no query.
     """
     words = modes(session)
-    dialect = _dialect(words)
     try:
-        # sqlglot's tokenizer takes a REPLACE statement for a command that it does not look into.
-        tokens = dialect.tokenize(_REPLACE.sub("INSERT", sql, count=1))
+        text = _Text.of(sql, words)
+        return _parse(text, words)
     except SqlglotError as error:
         raise Unreadable(f"the text cannot be split into words: {_first_line(error)}") from None
-    if _has_executable_comment(sql):
-        raise Unreadable("it holds an executable comment (/*! … */), which only the server can read")
-    if words & {"PIPES_AS_CONCAT", "HIGH_NOT_PRECEDENCE"} and ("||" in sql or "HIGH_NOT_PRECEDENCE" in words):
-        raise Unreadable("the session's sql_mode changes the meaning of || or NOT in it")
-    tokens = _strip_semicolon(tokens)
+    except RecursionError:
+        raise Unreadable("it is nested too deeply to be parsed") from None
+
+
+def _parse(text: _Text, words: frozenset[str]) -> Query:
+    tokens = _strip_semicolon(text.tokens)
     if not tokens:
         raise Unreadable("it is empty")
     verb = next((token.text.upper() for token in tokens if token.text != "("), "")
-    if verb == "INSERT" and _REPLACE.match(sql):
+    if verb == "INSERT" and text.replaces:
         verb = "REPLACE"
     if verb in ("INSERT", "REPLACE", "CREATE"):
-        return _written_query(verb, tokens, sql, dialect)
-    tree = _parse_tokens(tokens, sql, dialect)
+        return _written_query(verb, tokens, text)
+    tree = _parse_tokens(tokens, text)
     if isinstance(tree, exp.Subquery):
         tree = _unwrapped(tree)
     if not isinstance(tree, exp.Query):
         raise Unreadable(f"{verb} is no query that can be followed")
     return Query(verb, tree)
+
+
+@dataclass(frozen=True, slots=True)
+class _Text:
+    """A text made ready for the parser: executable comments open, long lists folded, cut into tokens.
+
+    `sql` is what the tokens were cut from; in it, a REPLACE statement begins with INSERT.
+    """
+
+    sql: str
+    replaces: bool
+    words: frozenset[str]
+    dialect: MySQL
+    tokens: Sequence[Token]
+    lists: Mapping[str, Values]
+
+    @classmethod
+    def of(cls, sql: str, words: frozenset[str]) -> _Text:
+        sql_mode = ",".join(words)
+        dialect = _dialect(words)
+        opened = open_comments(sql, sql_mode)
+        folded = fold_lists(opened, ansi=ansi_quotes(sql_mode), escapes=backslash_escapes(sql_mode))
+        # sqlglot's tokenizer takes a REPLACE statement for a command that it does not look into.
+        text, replaced = _REPLACE.subn("INSERT", folded.sql, count=1)
+        return cls(text, bool(replaced), words, dialect, dialect.tokenize(text), folded.lists)
 
 
 def _dialect(words: frozenset[str]) -> MySQL:
@@ -118,13 +157,30 @@ def _dialect(words: frozenset[str]) -> MySQL:
     return _NoBackslash() if plain_backslash else MySQL()
 
 
-def _parse_tokens(tokens: Sequence[Token], sql: str, dialect: MySQL) -> exp.Expr:
+def _parse_tokens(tokens: Sequence[Token], text: _Text) -> exp.Expr:
+    if "HIGH_NOT_PRECEDENCE" in text.words:
+        tokens = high_not(tokens)
+    concatenates = "PIPES_AS_CONCAT" in text.words and any(t.token_type is TokenType.DPIPE for t in tokens)
+    if concatenates:
+        if any(token.token_type is TokenType.CARET for token in tokens):
+            raise Unreadable("it uses both || and ^ under PIPES_AS_CONCAT; write CONCAT instead")
+        tokens = pipes_as_concat(tokens)
+    tokens = single_parentheses(tokens)
+    token_text = TokenText(text.sql, text.lists, escapes="NO_BACKSLASH_ESCAPES" not in text.words)
+    tokens, conditions = fold_conditions(tokens, token_text)
+    tree = _tree(keep_functions(tokens), text)
+    restore(tree)
+    conditions_put_back(tree, conditions)
+    lists_put_back(tree, text.lists)
+    balance(tree)
+    return concatenations(tree) if concatenates else tree
+
+
+def _tree(tokens: list[Token], text: _Text) -> exp.Expr:
     try:
-        trees = dialect.parser().parse(list(tokens), sql)
+        trees = text.dialect.parser().parse(tokens, text.sql)
     except SqlglotError as error:
         raise Unreadable(f"sqlglot cannot parse it: {_first_line(error)}") from None
-    except RecursionError:
-        raise Unreadable("it is nested too deeply to be parsed") from None
     if len(trees) != 1 or trees[0] is None:
         raise Unreadable("it is more than one statement")
     tree = trees[0]
@@ -149,14 +205,14 @@ def _unwrapped(tree: exp.Subquery) -> exp.Expr:
     return _unwrapped(inside) if isinstance(inside, exp.Subquery) else inside
 
 
-def _written_query(verb: str, tokens: Sequence[Token], sql: str, dialect: MySQL) -> Query:
+def _written_query(verb: str, tokens: Sequence[Token], text: _Text) -> Query:
     """INSERT/REPLACE/CREATE TABLE … SELECT: the SELECT alone is parsed, so that what surrounds it (ON DUPLICATE KEY
     UPDATE, table options) cannot fail it."""
     start = _query_start(tokens)
     if start is None:
         raise Unreadable(f"{verb} with no SELECT at its top level")
     end = _duplicate_clause(tokens, start)
-    tree = _parse_tokens(tokens[start:end], sql, dialect)
+    tree = _parse_tokens(tokens[start:end], text)
     if isinstance(tree, exp.Subquery):
         tree = _unwrapped(tree)
     if not isinstance(tree, exp.Query):
@@ -219,11 +275,6 @@ def _strip_semicolon(tokens: Sequence[Token]) -> list[Token]:
     return kept
 
 
-def _has_executable_comment(sql: str) -> bool:
-    """A false alarm (the marks inside a string) costs an unresolved statement, a miss would cost wrong rows."""
-    return "/*!" in sql or "/*M!" in sql
-
-
 def _first_line(error: Exception) -> str:
     return str(error).splitlines()[0] if str(error) else type(error).__name__
 
@@ -234,12 +285,8 @@ _ROLLUP_MARKS = frozenset({"rollup_group_item", "rollup_sum_switcher"})
 
 def parse_view(definition: str) -> exp.Query:
     """The query of a view, as information_schema.VIEWS gives it (always in the server's own spelling)."""
-    tree = sqlglot.parse_one(definition, dialect="mysql")
+    tree = parse(definition, Session()).tree
     for node in list(tree.find_all(exp.Anonymous)):
         if node.name.lower() in _ROLLUP_MARKS:
             node.replace(node.expressions[0])
-    if isinstance(tree, exp.Subquery):
-        tree = _unwrapped(tree)
-    if not isinstance(tree, exp.Query):
-        raise Unreadable("the view's definition is no SELECT")
     return tree

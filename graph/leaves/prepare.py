@@ -22,6 +22,7 @@ from graph.leaves.ctes import inline_ctes, replace_table
 from graph.leaves.links import has_judging_subquery, link, literals
 from graph.leaves.owners import annotate, is_correlated
 from graph.leaves.parse import Unreadable, parse_view
+from graph.leaves.render import render
 from graph.leaves.scope import (
     Prepared,
     aggregates,
@@ -145,7 +146,7 @@ def _values(values: exp.Values) -> exp.Subquery:
         )
         for row in rows
     ]
-    text = " UNION ALL ".join(part.sql(dialect="mysql") for part in parts)
+    text = " UNION ALL ".join(map(render, parts))
     return opaque(text, exp.TableAlias(this=alias.this.copy()), names)
 
 

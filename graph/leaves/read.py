@@ -3,6 +3,7 @@ they were written."""
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,15 +12,20 @@ from sqlglot import exp
 
 from graph.leaves.classify import NOT_DATA_VERBS, classify, count_text, exists_query, preview_text
 from graph.leaves.parse import Query, Unreadable, parse
+from graph.leaves.render import render_for_people
 from graph.names import TableName
 from graph.scan import verb as first_word
 from graph.statement import Session, StatementClass
+
+#: Characters of an expression that is compared as it is.
+_LONGEST_COMPARED = 4096
 
 
 @dataclass(frozen=True, slots=True)
 class Occurrence:
     """A table as a statement names it: `table.schema` is empty where neither the statement nor its session says;
-    `restriction` is the WHERE of the SELECT that it stands in; `role` is from, in, not in, exists, subquery, write."""
+    `restriction` is the WHERE of the SELECT that it stands in, long lists cut short; `role` is from, in, not in,
+    exists, subquery, write."""
 
     table: TableName
     restriction: str
@@ -58,8 +64,8 @@ def read(sql: str, session: Session) -> Reading:
             verdict.statement_class,
             verdict.reason,
             found,
-            count_text(query.tree),
-            preview_text(query.tree),
+            _bounded(count_text(query.tree)),
+            _bounded(preview_text(query.tree)),
         )
     except Unreadable as error:
         return Reading(verb, StatementClass.UNRESOLVED, str(error))
@@ -76,6 +82,13 @@ _UNFOLLOWED = {
 }
 
 
+def _bounded(text: str | None) -> str | None:
+    """A long text by its digest: it is only compared."""
+    if text is None or len(text) <= _LONGEST_COMPARED:
+        return text
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
 def _occurrences(query: Query, default_schema: str) -> Iterator[Occurrence]:
     if query.target is not None:
         target = query.target
@@ -87,7 +100,7 @@ def _occurrences(query: Query, default_schema: str) -> Iterator[Occurrence]:
             continue
         select = table.find_ancestor(exp.Select)
         where = select.args.get("where") if select is not None else None
-        text = where.this.sql(dialect="mysql", comments=False) if where is not None else ""
+        text = render_for_people(where.this) if where is not None else ""
         role = _role(table, asked)
         yield Occurrence(TableName(table.db or default_schema, table.name), text, role)
 

@@ -6,6 +6,8 @@ from collections.abc import Callable
 
 from sqlglot import exp
 
+from graph.leaves import conditions, literals
+
 
 def render(tree: exp.Expr) -> str:
     """The tree as MySQL. sqlglot's own spelling of some nodes is an error on one server or the other; these are
@@ -18,6 +20,22 @@ def render(tree: exp.Expr) -> str:
             if node is tree:
                 return str(raw.this)
             node.replace(raw)
+    return tree.sql(dialect="mysql", comments=False)
+
+
+def render_for_people(tree: exp.Expr) -> str:
+    """The tree as text in which long lists and conditions are cut short, with how many values or terms they have."""
+    tree = tree.copy()
+    for node in list(tree.walk(bfs=False)):
+        short = None
+        if "values" in node.meta:
+            short = literals.shortened(node.name, int(node.meta["values"]))
+        elif conditions.is_condition(node):
+            short = conditions.shortened(node)
+        if short is not None:
+            if node is tree:
+                return short
+            node.replace(exp.Var(this=short))
     return tree.sql(dialect="mysql", comments=False)
 
 
@@ -48,7 +66,14 @@ def _interval_function(node: exp.Expr) -> str:
     return _sql(node)
 
 
+def _call(node: exp.Expr) -> str:
+    if conditions.is_condition(node):
+        return conditions.written(node, [_sql(column) for column in node.expressions])
+    return _sql(node)
+
+
 _WRITERS: dict[type[exp.Expr], Callable[[exp.Expr], str]] = {
+    exp.Anonymous: _call,
     exp.RegexpLike: _regexp,
     exp.JSONValue: _json_value,
     exp.Interval: _interval_function,
