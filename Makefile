@@ -1,4 +1,4 @@
-.PHONY: demo test lint
+.PHONY: demo test lint torture
 
 demo:
 	scripts/demo
@@ -8,3 +8,7 @@ test:
 
 lint:
 	scripts/lint
+
+# QUERIES=20000 SEED=1 FLAVOUR=both
+torture:
+	scripts/torture --queries $(or $(QUERIES),20000) --seed $(or $(SEED),1) --flavour $(or $(FLAVOUR),both)

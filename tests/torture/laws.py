@@ -1,0 +1,191 @@
+"""The laws of a slice, held against what `graph` makes of a recording.
+
+1. The slice is closed under foreign keys.
+2. Each statement that was resolved gives on the slice what it gave on the source.
+3. The slice of a select-project-join query alone is the closure of its lineage, which is computed here from the flat
+   form that the generator made and from all rows, by brute force.
+4. Each statement ends in a class, with a reason where it is unresolved.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from graph.cascade import Parts, cascade, leaf_rule
+from graph.leaves import Resolution, Rule, read, resolve
+from graph.names import TableName
+from graph.slice import Slice
+from graph.statement import Session, Statement, StatementClass
+from tests.torture.lab import Answer, Lab, Rejected, RowId
+from tests.torture.model import quoted
+from tests.torture.statements import Recorded
+
+
+@dataclass(frozen=True)
+class Noise:
+    """Rows that are in the slice for other reasons: those of a table for which a condition holds."""
+
+    table: str
+    where: str
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A law that does not hold; `expected` and `got` are for people."""
+
+    law: str
+    statement: int
+    expected: str
+    got: str
+
+
+@dataclass
+class Outcome:
+    """What became of one statement: identical, unresolved, not data, rejected, undetermined, or failed."""
+
+    recorded: Recorded
+    end: str
+    reason: str = ""
+    failure: Failure | None = None
+
+
+class Judge:
+    """Holds recordings against the laws; subclasses may break what is judged."""
+
+    def __init__(self, lab: Lab) -> None:
+        self.lab = lab
+        self.slice_rows = 0
+        self.all_rows = 0
+        self.exact = 0
+
+    def rules(self, rules: Sequence[Rule]) -> Sequence[Rule]:
+        """The rules that the slice is computed from."""
+        return rules
+
+    def taken(self, slice_: Slice) -> Slice:
+        """The slice that is judged."""
+        return slice_
+
+    def judge(self, recording: Sequence[Recorded], noise: Sequence[Noise] = ()) -> list[Outcome]:
+        """What became of each statement; a law broken by the whole slice is laid to the first."""
+        outcomes: list[Outcome] = []
+        asked: list[tuple[int, Outcome, Resolution, Answer]] = []
+        for number, recorded in enumerate(recording):
+            outcome, resolution, answer = self._asked(number, recorded)
+            outcomes.append(outcome)
+            if resolution is not None and answer is not None:
+                asked.append((number, outcome, resolution, answer))
+        rules = [rule for _, _, resolution, _ in asked for rule in resolution.rules] + self._noise_rules(noise)
+        structure = {name for _, _, resolution, _ in asked for name in (*resolution.tables, *resolution.views)}
+        if not asked:
+            return outcomes
+        slice_ = cascade(self.lab.database, self.lab.schema, self.rules(rules), parts=Parts.NONE, structure=structure)
+        slice_ = self.taken(slice_)
+        for number, outcome, _, _ in asked:
+            if number in slice_.refused:
+                outcome.end, outcome.reason = "unresolved", f"refused: {slice_.refused[number]}"
+        with self.lab.filled(slice_):
+            self._replay([entry for entry in asked if entry[1].end == "identical"])
+            rows = self.lab.rows_in(self.lab.copy)
+        self.slice_rows += len(rows)
+        self.all_rows += len(self.lab.rows)
+        self._closed(asked, rows)
+        if len(recording) == 1 and not noise and recording[0].flat is not None and outcomes[0].end == "identical":
+            self._lineage(asked[0][1], recording[0], rows)
+        return outcomes
+
+    def _asked(self, number: int, recorded: Recorded) -> tuple[Outcome, Resolution | None, Answer | None]:
+        """A statement on the source, and what `graph` makes of it."""
+        lab = self.lab
+        try:
+            expected = lab.ask(recorded.reading, lab.source)
+        except Rejected as error:
+            return Outcome(recorded, "rejected", str(error)), None, None
+        session = Session(schema=lab.source, sql_mode=lab.sql_mode)
+        sql = recorded.sql.replace("{S}", lab.source)
+        read(sql, session)
+        resolution = resolve(Statement(number, sql, session), lab.schema)
+        if resolution.statement_class is StatementClass.UNRESOLVED:
+            return Outcome(recorded, "unresolved", resolution.reason or "(no reason)"), None, None
+        if resolution.statement_class not in (StatementClass.DATA, StatementClass.CHECK):
+            return Outcome(recorded, str(resolution.statement_class), resolution.reason), None, None
+        return Outcome(recorded, "identical"), resolution, expected
+
+    def _noise_rules(self, noise: Iterable[Noise]) -> list[Rule]:
+        tables = self.lab.schema.tables
+        return [leaf_rule(tables[TableName(self.lab.source, one.table)], one.where) for one in noise]
+
+    def _replay(self, asked: Iterable[tuple[int, Outcome, Resolution, Answer]]) -> None:
+        for number, outcome, resolution, expected in asked:
+            text = resolution.replay or outcome.recorded.reading
+            try:
+                got = self.lab.ask(text.replace(self.lab.source, "{S}"), self.lab.copy)
+            except Rejected as error:
+                self._fail(outcome, Failure("replay", number, _shown(expected), f"{error} for {text}"))
+                continue
+            if not got.same(expected, ordered=outcome.recorded.ordered):
+                self._fail(outcome, Failure("replay", number, _shown(expected), _shown(got)))
+
+    def _fail(self, outcome: Outcome, failure: Failure) -> None:
+        outcome.failure = failure
+        outcome.end = "failed"
+
+    def _closed(self, asked: Sequence[tuple[int, Outcome, Resolution, Answer]], rows: set[RowId]) -> None:
+        missing = {parent for row in rows for parent in self.lab.links.get(row, ())} - rows
+        if missing:
+            number, outcome = asked[0][0], asked[0][1]
+            self._fail(outcome, Failure("closed", number, f"with {_rows(missing)}", "parents are missing"))
+
+    def _lineage(self, outcome: Outcome, recorded: Recorded, rows: set[RowId]) -> None:
+        expected = self.closure(self.lineage(recorded))
+        self.exact += 1
+        if rows != expected:
+            failure = Failure("lineage", 0, f"also {_rows(expected - rows)}", f"too much: {_rows(rows - expected)}")
+            self._fail(outcome, failure)
+
+    def lineage(self, recorded: Recorded) -> set[RowId]:
+        """The base rows that take part in the result of a select-project-join query."""
+        assert recorded.flat is not None
+        flat = recorded.flat
+        start = ", ".join(f"{source} {quoted(alias)}" for source, alias in flat.tables)
+        where = " AND ".join(f"({one})" for one in flat.conditions if one) or "1"
+        found: set[RowId] = set()
+        for source, alias in flat.tables:
+            sql = f"SELECT DISTINCT {quoted(alias)}.* FROM {start} WHERE {where}"
+            name = re.sub(r" PARTITION .*", "", source).replace("{S}.", "")[1:-1]
+            if self.lab.model.table(name).key:
+                found |= {(name, row) for row in self.lab.ask(sql, self.lab.source).rows}
+            else:
+                found |= {row for row in self.lab.rows if row[0] == name}
+        return found
+
+    def closure(self, rows: set[RowId]) -> set[RowId]:
+        """Rows with all that they refer to."""
+        reached: set[RowId] = set()
+        ahead = set(rows)
+        while ahead:
+            reached |= ahead
+            ahead = {parent for row in ahead for parent in self.lab.links.get(row, ())} - reached
+        return reached
+
+    def determined(self, recorded: Recorded) -> bool:
+        """Whether the rows alone determine the answer: the same rows stored in another order give it again."""
+        lab = self.lab
+        expected = lab.ask(recorded.reading, lab.source)
+        with lab.whole():
+            return lab.ask(recorded.reading, lab.copy).same(expected, ordered=recorded.ordered)
+
+
+def _shown(answer: Answer) -> str:
+    rows = [", ".join("NULL" if value is None else str(value) for value in row) for row in answer.rows[:12]]
+    return f"{len(answer.rows)} rows: " + "; ".join(f"({row})" for row in rows)
+
+
+def _rows(rows: Iterable[RowId]) -> str:
+    shown = sorted(f"{name}({', '.join(str(value) for value in values)})" for name, values in rows)
+    return ", ".join(shown[:6]) + (" …" if len(shown) > 6 else "") if shown else "nothing"
+
+
+__all__ = ["Failure", "Judge", "Noise", "Outcome"]

@@ -1,0 +1,180 @@
+"""Many cases in a row, and the counts of what became of their statements."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass, field
+from random import Random
+from typing import Any
+
+from examples.private_server import PrivateServer
+from tests.torture.lab import Lab, Rejected
+from tests.torture.laws import Failure, Judge, Noise, Outcome
+from tests.torture.model import literal, quoted
+from tests.torture.schemas import make_model
+from tests.torture.shrink import Case, Shrinker
+from tests.torture.statements import Author, Recorded
+
+#: Recordings over one database before the next one is made.
+RECORDINGS = 25
+
+
+@dataclass
+class Report:
+    """Counts of statements: by end, by construct and end, by reason."""
+
+    flavour: str
+    ends: Counter[str] = field(default_factory=Counter)
+    constructs: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+    reasons: Counter[str] = field(default_factory=Counter)
+    rejections: Counter[str] = field(default_factory=Counter)
+    failures: list[str] = field(default_factory=list)
+    recordings: int = 0
+    exact: int = 0
+    slice_rows: int = 0
+    all_rows: int = 0
+    seconds: float = 0
+
+    @property
+    def queries(self) -> int:
+        """Statements that were held against the laws."""
+        return sum(count for end, count in self.ends.items() if end not in ("rejected", "undetermined"))
+
+    def count(self, outcome: Outcome) -> None:
+        """Takes one statement in."""
+        self.ends[outcome.end] += 1
+        for tag in outcome.recorded.tags:
+            self.constructs[tag][outcome.end] += 1
+        if outcome.end == "unresolved":
+            self.reasons[plain(outcome.reason)] += 1
+        if outcome.end == "rejected":
+            self.rejections[plain(outcome.reason)] += 1
+
+    def document(self) -> dict[str, Any]:
+        """All counts, for JSON."""
+        return {
+            "flavour": self.flavour,
+            "queries": self.queries,
+            "recordings": self.recordings,
+            "held against lineage": self.exact,
+            "rows in slices": self.slice_rows,
+            "rows in databases": self.all_rows,
+            "seconds": round(self.seconds, 1),
+            "ends": dict(self.ends.most_common()),
+            "unresolved": dict(self.reasons.most_common()),
+            "rejected": dict(self.rejections.most_common()),
+            "constructs": {name: dict(ends.most_common()) for name, ends in sorted(self.constructs.items())},
+            "failures": self.failures,
+        }
+
+
+def plain(reason: str) -> str:
+    """A reason without the names and numbers of one statement."""
+    reason = re.sub(r"; check the manual.*|, near .*", "", reason.partition("\n")[0])
+    reason = re.sub(r"`[^`]*`(\.`[^`]*`)*|'[^']*'|\"[^\"]*\"", "…", reason)
+    reason = re.sub(r"looks at \S+ of", "looks at … of", reason)
+    return re.sub(r"(Line|Col:?|#) ?\d+", r"\1 …", reason)[:200]
+
+
+class Runner:
+    """Makes cases from a seed, judges them, shrinks what fails."""
+
+    def __init__(
+        self,
+        server: PrivateServer,
+        seed: str,
+        judge: Callable[[Lab], Judge] = Judge,
+        shrink_seconds: float = 30,
+        most_failures: int = 10,
+        wanted: Collection[str] = (),
+    ) -> None:
+        """`wanted`: constructs of which each statement has one at least."""
+        self.server = server
+        self.seed = seed
+        self.make_judge = judge
+        self.shrink_seconds = shrink_seconds
+        self.most_failures = most_failures
+        self.wanted = frozenset(wanted)
+        self.report = Report(server.flavour)
+
+    def run(self, queries: int, progress: Callable[[Report], None] | None = None) -> Report:
+        """Until that many queries were held against the laws, or too many failed."""
+        start = time.monotonic()
+        number = 0
+        with Lab(self.server) as lab:
+            while self.report.queries < queries and len(self.report.failures) < self.most_failures:
+                self._database(lab, f"{self.seed}:{number}", queries)
+                number += 1
+                self.report.seconds = time.monotonic() - start
+                if progress is not None:
+                    progress(self.report)
+        return self.report
+
+    def _database(self, lab: Lab, seed: str, queries: int) -> None:
+        """One database and its recordings."""
+        chance = Random(seed)
+        model = make_model(chance, lab.flavour)
+        lab.load(model)
+        author = Author(chance, model, lab.flavour)
+        self._views(lab, author)
+        judge = self.make_judge(lab)
+        for _ in range(RECORDINGS):
+            if self.report.queries >= queries:
+                break
+            recording = tuple(self._statement(author) for _ in range(chance.choices((1, 2, 3, 4), (6, 2, 1, 1))[0]))
+            alone = len(recording) == 1 and recording[0].flat is not None
+            noise = () if alone or chance.random() < 0.5 else tuple(self._noise(chance, lab))
+            self._recording(lab, judge, Case(lab.model, recording, noise), seed)
+        self.report.exact += judge.exact
+        self.report.slice_rows += judge.slice_rows
+        self.report.all_rows += judge.all_rows
+
+    def _statement(self, author: Author) -> Recorded:
+        while True:
+            recorded = author.statement()
+            if not self.wanted or recorded.tags & self.wanted:
+                return recorded
+
+    def _views(self, lab: Lab, author: Author) -> None:
+        for _ in range(author.chance.choice((0, 1, 2, 3))):
+            view, query, tags = author.view()
+            try:
+                lab.create_view(view)
+            except Rejected as error:
+                self.report.rejections[f"view: {plain(str(error))}"] += 1
+                lab.drop_view(view)
+                continue
+            author.keep(view, query, tags)
+
+    def _noise(self, chance: Random, lab: Lab) -> Iterator[Noise]:
+        for _ in range(chance.choice((1, 1, 2))):
+            table = chance.choice(lab.model.tables)
+            column = chance.choice(table.columns)
+            value = chance.choice(column.domain.values)
+            yield Noise(table.name, f"{quoted(column.name)} {chance.choice(('=', '<=', '>'))} {literal(value)}")
+
+    def _recording(self, lab: Lab, judge: Judge, case: Case, seed: str) -> None:
+        self.report.recordings += 1
+        outcomes = judge.judge(case.recording, case.noise)
+        for outcome in outcomes:
+            if outcome.failure is not None and not judge.determined(outcome.recorded):
+                outcome.end, outcome.failure = "undetermined", None
+            self.report.count(outcome)
+        failed = next((outcome for outcome in outcomes if outcome.failure is not None), None)
+        if failed is not None and failed.failure is not None:
+            self.report.failures.append(self._reproducer(lab, judge, case, failed.recorded, failed.failure, seed))
+
+    def _reproducer(self, lab: Lab, judge: Judge, case: Case, recorded: Recorded, failure: Failure, seed: str) -> str:
+        """The failing case, shrunk, as a SQL script with what was expected and what came."""
+        small, shown = case, failure
+        if self.shrink_seconds:
+            shrinker = Shrinker(lab, judge, failure.law, self.shrink_seconds)
+            small = shrinker.shrink(case)
+            shown = shrinker.failure or failure
+            lab.load(case.model)
+        comments = [f"-- seed {seed} on {lab.flavour}, law: {shown.law}", f"-- originally: {recorded.sql}"]
+        comments += [f"-- expected: {shown.expected}", f"-- got: {shown.got}"]
+        return "\n".join([*comments, small.script()])
