@@ -172,10 +172,8 @@ def _plain(select: exp.Select, wanted: set[int], prepared: Prepared, *, keep: bo
                 added += [_column(name, source.alias) for name in key_names(occurrence, prepared)]
     if left:
         added += _join_conditions(select, left, prepared)
-    if keep:
-        select.set("expressions", [*select.expressions, *added])
-    else:
-        select.set("expressions", added or [exp.alias_(exp.Literal.number(1), "djproxy_one", quoted=True)])
+    items = [*select.expressions, *added] if keep else added
+    select.set("expressions", items or [exp.alias_(exp.Literal.number(1), "djproxy_one", quoted=True)])
     select.set("distinct", None)
     if not is_limited(select):
         select.set("order", None)

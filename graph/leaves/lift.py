@@ -27,6 +27,7 @@ from graph.leaves.scope import (
     projection_named,
     sources,
     subqueries,
+    taints_of,
 )
 
 
@@ -43,15 +44,15 @@ def may_be_unknown(place: Link, prepared: Prepared) -> bool:
     return any(_nullable(place, prepared))
 
 
-def lift(place: Link, branch: exp.Query, prepared: Prepared) -> Lifted:
+def lift(place: Link, branch: exp.Query, prepared: Prepared, *, compare: bool = True) -> Lifted:
     """Joins a subquery (or one branch of its union) to the block around it, in place.
 
     The conjunct that held it becomes TRUE. Of a correlated subquery only FROM and WHERE are left: all rows that its
     value is made of; its IN counts rows too where the comparison is NULL, unless it is a condition to be met, since an
-    unknown is not the same as a no. Raises Unreadable when a derived table inside it looks outwards.
+    unknown is not the same as a no. Without `compare` an IN's operands do not matter. Raises Unreadable when a derived table inside it looks outwards.
     """
     parent = place.parent
-    condition = place.container if isinstance(place.container, exp.In) else None
+    condition = place.container if isinstance(place.container, exp.In) and compare else None
     operands = [node.copy() for node in in_operands(condition)] if condition is not None else []
     lifted = Lifted(branch.copy())
     if place.correlated:
@@ -141,7 +142,7 @@ def _opened(lifted: Lifted, operands: list[exp.Expr], place: Link, prepared: Pre
     names = outputs(select, prepared) if operands else []
     for part in ("group", "having", "order", "limit", "offset", "distinct", "windows"):
         select.set(part, None)
-    outward = _outward_conditions(select)
+    outward = _outward_conditions(lifted, select, prepared)
     if len(names) != len(operands):
         raise Unreadable("an IN compares rows of different lengths")
     starred = any(isinstance(node, exp.Star) for item in items for node in (item, item.this))
@@ -156,19 +157,29 @@ def _opened(lifted: Lifted, operands: list[exp.Expr], place: Link, prepared: Pre
     return _offered(select, outward, place)
 
 
-def _outward_conditions(select: exp.Select) -> list[exp.Paren]:
-    """Takes the conjuncts out of a block that look at the blocks around it."""
+def _outward_conditions(lifted: Lifted, select: exp.Select, prepared: Prepared) -> list[exp.Paren]:
+    """Takes the conjuncts out of a block that look at the blocks around it.
+
+    In an outer join's ON such a conjunct is left out, and with it what looks at the optional side: rows too many.
+    """
     own = {each.meta["block"] for each in select.find_all(exp.Select) if "block" in each.meta}
-    conditions = clause_conjuncts(select, "where")
-    outward = [conjunct for conjunct in conditions if _looks_out(conjunct, own)]
-    set_conjuncts(select, "where", [conjunct for conjunct in conditions if not _looks_out(conjunct, own)])
+    outward: list[exp.Paren] = []
+    loosened: set[int] = set()
     for join in joins_of(select):
         for conjunct in on_conjuncts(join):
             if _looks_out(conjunct, own):
                 if join.side:
-                    raise Unreadable("an outer join inside its subquery looks at the query around that")
-                outward.append(conjunct.copy())
+                    loosened.add(int(join.meta["join"]))
+                else:
+                    outward.append(conjunct.copy())
                 conjunct.set("this", exp.true())
+    kept: list[exp.Expr] = []
+    for conjunct in clause_conjuncts(select, "where"):
+        if any(taint.kind == "outer" and taint.number in loosened for taint in taints_of(select, conjunct, prepared)):
+            continue
+        (outward if _looks_out(conjunct, own) else kept).append(conjunct)
+    set_conjuncts(select, "where", kept)
+    lifted.exact = lifted.exact and not loosened
     return outward
 
 

@@ -22,7 +22,7 @@ from graph.leaves.ctes import inline_ctes, replace_table
 from graph.leaves.links import has_judging_subquery, link, literals
 from graph.leaves.owners import annotate, is_correlated
 from graph.leaves.parse import Unreadable, parse_view
-from graph.leaves.render import render
+from graph.leaves.render import values_row
 from graph.leaves.scope import (
     Prepared,
     aggregates,
@@ -35,7 +35,6 @@ from graph.leaves.scope import (
     is_parenthesised_join,
     is_rolled_up,
     joins_of,
-    opaque,
     outputs,
     projection_named,
     sources,
@@ -51,6 +50,7 @@ _MAXIMUM_VIEW_DEPTH = 32
 def prepare(tree: exp.Query, schema: Schema, default_schema: str | None) -> Prepared:
     """Makes a query ready; the tree given is not changed. Raises Unreadable with the reason."""
     prepared = Prepared([tree.copy()], schema)
+    _table_functions(prepared.tree)
     inline_ctes(prepared.tree, prepared.roots)
     for _ in range(_MAXIMUM_VIEW_DEPTH):
         if not any([_inline_views(root, prepared, default_schema) for root in list(prepared.roots)]):
@@ -58,7 +58,6 @@ def prepare(tree: exp.Query, schema: Schema, default_schema: str | None) -> Prep
     else:
         raise Unreadable("its views are nested too deeply")
     for root in prepared.roots:
-        _table_functions(root)
         _open_parentheses(root)
         for select in blocks(root):
             _tidy(select)
@@ -97,6 +96,9 @@ def _column_list(node: exp.Subquery, prepared: Prepared) -> None:
     columns = [column.name for column in alias.args["columns"]]
     name_columns(node.this)
     names = outputs(node.this, prepared)
+    alias.set("columns", None)
+    if names == columns:
+        return
     if len(names) != len(columns) or len({name.lower() for name in names}) != len(names):
         raise Unreadable(f"the columns of {node.alias} cannot be told apart; give them names of their own")
     inner = exp.Subquery(this=node.this, alias=exp.TableAlias(this=exp.to_identifier("djproxy_c", quoted=True)))
@@ -109,7 +111,6 @@ def _column_list(node: exp.Subquery, prepared: Prepared) -> None:
         ]
     )
     node.set("this", renamed.from_(inner))
-    alias.set("columns", None)
 
 
 def _table_functions(root: exp.Query) -> None:
@@ -123,31 +124,33 @@ def _table_functions(root: exp.Query) -> None:
             column.name for column in node.find_all(exp.JSONColumnDef) if isinstance(column.this, exp.Identifier)
         ]
     for values in list(root.find_all(exp.Values)):
-        if values.find_ancestor(exp.From, exp.Join) is None:
-            raise Unreadable("its VALUES stands in no FROM")
-        values.replace(_values(values))
+        place = values.parent if isinstance(values.parent, exp.Table) else values
+        made = _selects(values, place.args.get("alias"))
+        joins = place.args.get("joins")
+        if joins:
+            made.set("joins", [join.pop() for join in list(joins)])
+        place.replace(made)
     if root.find(exp.Unnest) is not None:
         raise Unreadable("it uses a table function that is not followed")
 
 
-def _values(values: exp.Values) -> exp.Subquery:
-    rows = [
-        list(item.expressions[0].expressions)
-        if isinstance(item, exp.Tuple) and len(item.expressions) == 1 and isinstance(item.expressions[0], exp.Anonymous)
-        else list(item.expressions)
-        for item in values.expressions
-    ]
-    alias = values.args.get("alias") or exp.TableAlias(this=exp.to_identifier("djproxy_v", quoted=True))
-    named = [column.name for column in alias.args.get("columns") or []]
-    names = named or [f"column_{index}" for index in range(len(rows[0]))]
-    parts = [
-        exp.Select(
-            expressions=[exp.alias_(item.copy(), name, quoted=True) for item, name in zip(row, names, strict=True)]
+def _selects(values: exp.Values, alias: exp.Expr | None) -> exp.Expr:
+    names = [column.name for column in alias.args.get("columns") or []] if alias is not None else []
+    query: exp.Query | None = None
+    for item in values.expressions:
+        row = item.expressions[0] if values_row(item) else item
+        made = exp.select(
+            *[
+                exp.alias_(node.copy(), names[index] if names else f"column_{index}", quoted=True)
+                for index, node in enumerate(row.expressions)
+            ]
         )
-        for row in rows
-    ]
-    text = " UNION ALL ".join(map(render, parts))
-    return opaque(text, exp.TableAlias(this=alias.this.copy()), names)
+        query = made if query is None else exp.Union(this=query, expression=made, distinct=False)
+    if query is None:
+        raise Unreadable("its VALUES has no rows")
+    if alias is None:
+        return query
+    return exp.Subquery(this=query, alias=exp.TableAlias(this=alias.this.copy()))
 
 
 def _open_parentheses(tree: exp.Query) -> None:
@@ -177,13 +180,16 @@ def _inline_views(root: exp.Query, prepared: Prepared, default_schema: str | Non
         if table not in prepared.views:
             prepared.views.append(table)
         definition = parse_view(table.view)
+        _table_functions(definition)
         inline_ctes(definition, prepared.roots)
-        replace_table(node, partial(_derived, definition))
+        replace_table(node, partial(_derived, definition, [column.name for column in table.columns]))
         found = True
     return found
 
 
-def _derived(query: exp.Query, alias: exp.TableAlias) -> exp.Expr:
+def _derived(query: exp.Query, columns: list[str], alias: exp.TableAlias) -> exp.Expr:
+    """A view's query; its columns are called as the view says, which its query may not."""
+    alias.set("columns", [exp.to_identifier(name, quoted=True) for name in columns])
     return exp.Subquery(this=query, alias=alias)
 
 
@@ -194,6 +200,9 @@ def _tidy(select: exp.Select) -> None:
         select.set(part, None)
     joins = select.args.get("joins") or []
     merging = any(join.args.get("using") or (join.method or "").upper() == "NATURAL" for join in joins)
+    for join in joins_of(select):
+        if (join.kind or "").upper() == "OUTER":
+            join.set("kind", None)
     for join in joins:
         bare = not any((join.side, join.kind, join.method, join.args.get("on"), join.args.get("using")))
         if bare and not merging:

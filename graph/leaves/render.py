@@ -66,6 +66,20 @@ def _interval_function(node: exp.Expr) -> str:
     return _sql(node)
 
 
+def values_row(item: exp.Expr) -> bool:
+    """Whether a row of VALUES is written ROW(…), as MySQL has it."""
+    return isinstance(item, exp.Tuple) and len(item.expressions) == 1 and isinstance(item.expressions[0], exp.Anonymous)
+
+
+def _values(node: exp.Expr) -> str:
+    rows = ", ".join(_sql(item.expressions[0] if values_row(item) else item) for item in node.expressions)
+    alias = node.args.get("alias")
+    if alias is None:
+        return f"VALUES {rows}"
+    columns = ", ".join(_sql(column) for column in alias.args.get("columns") or [])
+    return f"(VALUES {rows}) AS {_sql(alias.this)}" + (f" ({columns})" if columns else "")
+
+
 def _call(node: exp.Expr) -> str:
     if conditions.is_condition(node):
         return conditions.written(node, [_sql(column) for column in node.expressions])
@@ -75,6 +89,7 @@ def _call(node: exp.Expr) -> str:
 _WRITERS: dict[type[exp.Expr], Callable[[exp.Expr], str]] = {
     exp.Anonymous: _call,
     exp.RegexpLike: _regexp,
+    exp.Values: _values,
     exp.JSONValue: _json_value,
     exp.Interval: _interval_function,
 }

@@ -52,14 +52,15 @@ def site(
     """Climbs from a block of a copy, which changes it.
 
     Conditions with subqueries that a row meets after `order` are left out: what comes out of them is not known to be
-    the same on the slice. The way does not go through the conjuncts in `unknown`. Raises Unreadable for a block that
-    looks outwards from where nothing can be lifted.
+    the same on the slice; so is the comparison of an IN that is in `unknown`, or the way ends there. Raises Unreadable
+    for a block that looks outwards from where nothing can be lifted.
     """
     found = Site(select, list(kept_occurrences(select) if conditions is None else conditions))
     while (place := _way_out(found.block, prepared, unknown)) is not None:
         around = kept_occurrences(place.parent)
         if place.kind is not LinkKind.FROM and not place.joined:
-            lift(place, found.block if place.correlated else place.query, prepared)
+            branch = found.block if place.correlated else place.query
+            lift(place, branch, prepared, compare=not _is_unknown(place, unknown))
         found.block = place.parent
         found.conditions += [number for number in around if number not in found.conditions]
     if free_columns(found.block):
@@ -68,12 +69,18 @@ def site(
     return found
 
 
+def _is_unknown(place: Link, unknown: Collection[int]) -> bool:
+    return place.conjunct is not None and place.conjunct.meta["conjunct"] in unknown
+
+
 def _way_out(select: exp.Select, prepared: Prepared, unknown: Collection[int]) -> Link | None:
     place = link(select)
-    if place is None or (place.conjunct is not None and place.conjunct.meta["conjunct"] in unknown):
+    if place is None:
         return None
     if place.correlated and place.kind is not LinkKind.FROM:
         return place
+    if _is_unknown(place, unknown):
+        return None
     if is_closed(select) or place.limited:
         return None
     if place.kind is LinkKind.FROM or place.joined:

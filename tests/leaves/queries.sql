@@ -316,3 +316,5 @@ SELECT u.subject FROM `{S}`.subject u WHERE NOT EXISTS (SELECT 1 FROM `{S}`.sess
 SELECT subject, session + 1 FROM `{S}`.session EXCEPT SELECT subject, s1 * 2 FROM `{S}`.pair
 -- not in a list of expressions: replay
 SELECT subject, session FROM `{S}`.session WHERE session NOT IN (SELECT s1 + 1 FROM `{S}`.pair)
+-- outer join whose on looks outwards: replay
+SELECT u.subject FROM `{S}`.subject u WHERE EXISTS (SELECT 1 FROM `{S}`.session s LEFT OUTER JOIN `{S}`.trial t ON t.session = s.session AND t.subject = u.subject WHERE t.trial IS NULL AND s.subject = 'a')
