@@ -49,7 +49,8 @@ def lift(place: Link, branch: exp.Query, prepared: Prepared, *, compare: bool = 
 
     The conjunct that held it becomes TRUE. Of a correlated subquery only FROM and WHERE are left: all rows that its
     value is made of; its IN counts rows too where the comparison is NULL, unless it is a condition to be met, since an
-    unknown is not the same as a no. Without `compare` an IN's operands do not matter. Raises Unreadable when a derived table inside it looks outwards.
+    unknown is not the same as a no. Without `compare` an IN's operands do not matter. Raises Unreadable when a derived
+    table inside it looks outwards.
     """
     parent = place.parent
     condition = place.container if isinstance(place.container, exp.In) and compare else None
@@ -138,7 +139,7 @@ def _opened(lifted: Lifted, operands: list[exp.Expr], place: Link, prepared: Pre
         if inner is not None and not isinstance(source.node, exp.Lateral) and free_columns(inner):
             raise Unreadable("a derived table inside its subquery looks at the query around that")
     items = list(select.expressions)
-    loose = [False] * len(operands) if place.kind is LinkKind.IN else _nullable(place, prepared)
+    loose = _nullable(place, prepared) if operands and place.kind is not LinkKind.IN else [False] * len(operands)
     names = outputs(select, prepared) if operands else []
     for part in ("group", "having", "order", "limit", "offset", "distinct", "windows"):
         select.set(part, None)
