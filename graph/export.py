@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from graph.apart import Apart, Failure
 from graph.bundle import Bundle, require_writable, write_bundle
 from graph.cascade import Parts, cascade
 from graph.database import Database
 from graph.documents import Judged, Meta
 from graph.errors import InputError, StatementError
 from graph.fingerprint import take
-from graph.leaves import UNRESTRICTED, Resolution, read, resolve
+from graph.leaves import UNRESTRICTED, Resolution
 from graph.names import TableName
 from graph.scan import ServerVersion, open_comments
 from graph.schema import SYSTEM_SCHEMAS, Schema, read_schema
@@ -60,19 +61,20 @@ def export(
     """Writes the bundle for recorded statements, each with the class that it got while recording.
 
     `meta.included` are the classes taken into the slice. Raises InputError when there is nothing to export or the
-    folder is not ours, GrantError for a missing right, ServerError; nothing is written then.
+    folder is not ours, GrantError for a missing right, ServerError, ApartError; nothing is written then.
     """
     say = progress or (lambda text: None)
     require_writable(folder.absolute(), meta.paper)
     if not recorded:
         raise InputError(f"the recording of paper {meta.paper} is empty: no statement went through the proxy")
-    with database.snapshot():
+    with closing(Apart()) as apart, database.snapshot():
         say("reading the schema")
-        named = _named_tables(recorded, meta.included)
+        named = _named_tables(recorded, meta.included, apart)
         schema = read_schema(database, named)
+        apart.use(schema)
         _require_visible(database, schema, (name for name, taken in named.items() if taken))
         own_mode = str(database.value("SELECT @@GLOBAL.sql_mode"))
-        resolutions = _resolve_all(recorded, schema, meta.included, own_mode, say)
+        resolutions = _resolve_all(recorded, apart, schema, meta.included, own_mode, say)
         wanted = _needed(resolutions)
         if not any(resolution.rules for resolution in wanted):
             raise InputError(_nothing_to_export(recorded, resolutions, meta.paper))
@@ -87,15 +89,17 @@ def export(
     return Export(bundle, slice_, statements)
 
 
-def _named_tables(recorded: Sequence[Judged], included: Collection[StatementClass]) -> dict[TableName, bool]:
+def _named_tables(
+    recorded: Sequence[Judged], included: Collection[StatementClass], apart: Apart
+) -> dict[TableName, bool]:
     """The tables that statements name, as far as their text tells the schema; True for those that the slice needs."""
     taken = {*included, StatementClass.UNRESOLVED}
     texts = {_text(judged): judged for judged in recorded if judged.statement.sql}
+    asked = [judged for judged in texts.values() if judged.kind is not StatementClass.NOT_DATA]
+    readings = apart.read((judged.statement.sql, judged.statement.session) for judged in asked)
     found: dict[TableName, bool] = {}
-    for judged in texts.values():
-        if judged.kind is StatementClass.NOT_DATA:
-            continue
-        for occurrence in read(judged.statement.sql, judged.statement.session).occurrences:
+    for judged, reading in zip(asked, readings, strict=True):
+        for occurrence in () if isinstance(reading, Failure) else reading.occurrences:
             name = occurrence.table
             if name.schema and name.name:
                 found[name] = found.get(name, False) or (judged.kind in taken and occurrence.role != "write")
@@ -122,21 +126,41 @@ def _text(judged: Judged) -> _Text:
 
 
 def _resolve_all(
-    recorded: Sequence[Judged], schema: Schema, included: Collection[StatementClass], own_mode: str, say: Progress
+    recorded: Sequence[Judged],
+    apart: Apart,
+    schema: Schema,
+    included: Collection[StatementClass],
+    own_mode: str,
+    say: Progress,
 ) -> dict[_Text, Resolution]:
     """What each distinct statement is and needs. `own_mode` is the sql_mode of sessions that set none."""
     found: dict[_Text, Resolution] = {}
-    for number, judged in enumerate(recorded):
+    asked: dict[_Text, Judged] = {}
+    for judged in recorded:
         text = _text(judged)
-        if text in found:
-            continue
+        if text not in asked and text not in found:
+            known = _known(judged, included)
+            if known is None:
+                asked[text] = judged
+            else:
+                found[text] = known
+    server = ServerVersion.of(schema.server_version)
+    answers = apart.resolve(_readable(judged.statement, own_mode, server) for judged in asked.values())
+    for number, ((text, judged), answer) in enumerate(zip(asked.items(), answers, strict=True)):
         if number % 200 == 0:
-            say(f"statement {number + 1} of {len(recorded)}")
-        found[text] = _resolve_one(judged, schema, included, own_mode)
+            say(f"statement {number + 1} of {len(asked)}")
+        if isinstance(answer, Failure):
+            found[text] = Resolution(StatementClass.UNRESOLVED, answer.reason)
+        elif answer.statement_class in (StatementClass.UNRESOLVED, StatementClass.NOT_DATA):
+            found[text] = answer
+        else:
+            kind = judged.kind if judged.kind in included else answer.statement_class
+            found[text] = replace(answer, statement_class=kind)
     return found
 
 
-def _resolve_one(judged: Judged, schema: Schema, included: Collection[StatementClass], own_mode: str) -> Resolution:
+def _known(judged: Judged, included: Collection[StatementClass]) -> Resolution | None:
+    """What a statement is and needs where its class tells already, else None."""
     kind = judged.kind
     if kind is StatementClass.WRITE and kind in included:
         return Resolution(StatementClass.UNRESOLVED, _WRITES_UNKNOWN)
@@ -144,15 +168,15 @@ def _resolve_one(judged: Judged, schema: Schema, included: Collection[StatementC
         return Resolution(kind, judged.reason)
     if kind in (StatementClass.PREVIEW, StatementClass.CHECK) and kind not in included:
         return Resolution(kind, judged.reason)
-    statement = judged.statement
-    if statement.session.sql_mode is None:
-        statement = replace(statement, session=replace(statement.session, sql_mode=own_mode))
-    server = ServerVersion.of(schema.server_version)
-    statement = replace(statement, sql=open_comments(statement.sql, statement.session.sql_mode, server))
-    resolution = resolve(statement, schema)
-    if resolution.statement_class in (StatementClass.UNRESOLVED, StatementClass.NOT_DATA):
-        return resolution
-    return replace(resolution, statement_class=kind if kind in included else resolution.statement_class)
+    return None
+
+
+def _readable(statement: Statement, own_mode: str, server: ServerVersion | None) -> Statement:
+    """The statement with the sql_mode that it had, and executable comments as the server read them."""
+    session = statement.session
+    if session.sql_mode is None:
+        session = replace(session, sql_mode=own_mode)
+    return replace(statement, session=session, sql=open_comments(statement.sql, session.sql_mode, server))
 
 
 def _needed(resolutions: dict[_Text, Resolution]) -> list[Resolution]:

@@ -35,7 +35,7 @@ _STRETCH = 500
 _STRETCH_BYTES = 16 << 20
 _BATCH_SECONDS = 0.5
 _POLL_SECONDS = 0.1
-#: A worker that has not moved for this long has died or hangs; one statement takes at most `reader.TIME_LIMIT`.
+#: A worker that has not moved for this long has died or hangs; one statement takes at most `apart.TIME_LIMIT`.
 _PATIENCE_SECONDS = 120.0
 _READINGS = 8192
 
@@ -164,7 +164,7 @@ class Taker:
     def take(self) -> None:
         """Take all that is written by now.
 
-        Raises JournalError where the journal is damaged (what came before is stored), StoreError, ReaderError.
+        Raises JournalError where the journal is damaged (what came before is stored), StoreError, ApartError.
         """
         for stretch in _stretches(journal.read(self._path, self._position)):
             fed = [(entry, self._interpreter.feed(entry.event)) for entry in stretch]
@@ -247,7 +247,7 @@ def _remove(store: Store, path: Path) -> None:
 def catch_up(home: Home, store: Store) -> None:
     """Take what waits in the journals, up to what is written at the time of the call.
 
-    Raises the first JournalError after all other journals were taken, StoreError, ReaderError.
+    Raises the first JournalError after all other journals were taken, StoreError, ApartError.
     """
     _clean(home)
     damage: ProxyError | None = None

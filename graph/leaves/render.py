@@ -14,19 +14,21 @@ def render(tree: exp.Expr) -> str:
     written here."""
     tree = tree.copy()
     for node in list(tree.walk(bfs=False))[::-1]:
-        write = _WRITERS.get(type(node))
+        write = _condition if conditions.is_condition(node) else _WRITERS.get(type(node))
         if write is not None:
             raw = exp.Var(this=write(node))
             if node is tree:
                 return str(raw.this)
             node.replace(raw)
-    return tree.sql(dialect="mysql", comments=False)
+    return _sql(tree)
 
 
 def render_for_people(tree: exp.Expr) -> str:
     """The tree as text in which long lists and conditions are cut short, with how many values or terms they have."""
+    if not any("values" in node.meta or conditions.is_condition(node) for node in tree.walk()):
+        return tree.sql(dialect="mysql", comments=False)
     tree = tree.copy()
-    for node in list(tree.walk(bfs=False)):
+    for node in list(tree.walk()):
         short = None
         if "values" in node.meta:
             short = literals.shortened(node.name, int(node.meta["values"]))
@@ -36,11 +38,12 @@ def render_for_people(tree: exp.Expr) -> str:
             if node is tree:
                 return short
             node.replace(exp.Var(this=short))
-    return tree.sql(dialect="mysql", comments=False)
+    return _sql(tree)
 
 
 def _sql(node: object) -> str:
-    return node.sql(dialect="mysql", comments=False) if isinstance(node, exp.Expr) else str(node)
+    """The text of a node of a tree that is ours to change."""
+    return node.sql(dialect="mysql", comments=False, copy=False) if isinstance(node, exp.Expr) else str(node)
 
 
 def _regexp(node: exp.Expr) -> str:
@@ -80,14 +83,11 @@ def _values(node: exp.Expr) -> str:
     return f"(VALUES {rows}) AS {_sql(alias.this)}" + (f" ({columns})" if columns else "")
 
 
-def _call(node: exp.Expr) -> str:
-    if conditions.is_condition(node):
-        return conditions.written(node, [_sql(column) for column in node.expressions])
-    return _sql(node)
+def _condition(node: exp.Expr) -> str:
+    return conditions.written(node, [_sql(column) for column in node.expressions])
 
 
 _WRITERS: dict[type[exp.Expr], Callable[[exp.Expr], str]] = {
-    exp.Anonymous: _call,
     exp.RegexpLike: _regexp,
     exp.Values: _values,
     exp.JSONValue: _json_value,
