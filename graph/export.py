@@ -18,7 +18,7 @@ from graph.leaves import UNRESTRICTED, Resolution, read, resolve
 from graph.names import TableName
 from graph.schema import SYSTEM_SCHEMAS, Schema, read_schema
 from graph.slice import Slice
-from graph.statement import Statement, StatementClass
+from graph.statement import Pinned, Statement, StatementClass
 
 Progress = Callable[[str], None]
 
@@ -45,6 +45,11 @@ class Export:
     def unresolved(self) -> list[Judged]:
         """The statements whose rows may be missing."""
         return [judged for judged in self.statements if judged.kind is StatementClass.UNRESOLVED]
+
+    @property
+    def missing(self) -> int:
+        """How many rows that recorded results named are no longer in the source."""
+        return sum(check.missing for check in self.slice.pins)
 
 
 def export(
@@ -125,14 +130,30 @@ def _resolve_all(
 ) -> dict[_Text, Resolution]:
     """What each distinct statement is and needs. `own_mode` is the sql_mode of sessions that set none."""
     found: dict[_Text, Resolution] = {}
+    pins = _pins(recorded)
     for number, judged in enumerate(recorded):
         text = _text(judged)
         if text in found:
             continue
         if number % 200 == 0:
             say(f"statement {number + 1} of {len(recorded)}")
+        if text in pins:
+            named, unpinned = pins[text]
+            judged = replace(judged, statement=replace(judged.statement, pins=named, unpinned=unpinned))
         found[text] = _resolve_one(judged, schema, included, own_mode)
     return found
+
+
+def _pins(recorded: Iterable[Judged]) -> dict[_Text, tuple[tuple[Pinned, ...], int]]:
+    """What all executions of a text showed, and how many showed nothing; no entry where all did not."""
+    found: dict[_Text, tuple[dict[Pinned, None], int]] = {}
+    for judged in recorded:
+        if not judged.statement.sql:
+            continue
+        named, unpinned = found.setdefault(_text(judged), ({}, 0))
+        named.update(dict.fromkeys(judged.statement.pins))
+        found[_text(judged)] = named, unpinned + judged.statement.unpinned + (not judged.statement.pins)
+    return {text: (tuple(named), unpinned) for text, (named, unpinned) in found.items() if named}
 
 
 def _resolve_one(judged: Judged, schema: Schema, included: Collection[StatementClass], own_mode: str) -> Resolution:
@@ -197,6 +218,7 @@ def _judge(judged: Judged, resolutions: dict[_Text, Resolution], slice_: Slice) 
         kind=resolution.statement_class,
         reason=resolution.reason or judged.reason,
         answers=resolution.replay,
+        pinned=any(rule.keys is not None for rule in resolution.rules),
     )
 
 

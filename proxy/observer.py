@@ -46,7 +46,7 @@ from proxy.prepared import PreparedStatements
 from proxy.privacy import Keep, Part
 from proxy.protocol import ExtendedCapabilities, Header, PacketReader, PeerProtocolError, Take
 from proxy.responses import COM_STMT_BULK_EXECUTE, SHAPES, Mark, ResponseTracker, Shape, may_end_response
-from proxy.results import Result, Watch
+from proxy.results import NO_WATCH, Result, Watch
 
 # A statement beyond is not kept: MySQL's own default for max_allowed_packet, and no analysis writes such a SELECT.
 LONGEST_STATEMENT = 64 << 20
@@ -59,7 +59,6 @@ MOST_WAITING = 4096
 
 NO_BACKSLASH_ESCAPES = int(ServerStatus.SERVER_STATUS_NO_BACKSLASH_ESCAPES)
 NO_EXTENDED = ExtendedCapabilities(0)
-NO_WATCH = Watch()
 
 _SETS_CHARSET = re.compile(
     rb"\b(?:NAMES|CHARSET|CHARACTER\s+SET|CHARACTER_SET_CLIENT\s*:?=)\s*['\"]?(\w+)", re.IGNORECASE

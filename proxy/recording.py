@@ -25,7 +25,7 @@ from proxy.journal import Header, JournalWriter
 from proxy.paths import Home, RunningProxy, announce, open_private, running
 from proxy.probe import probe, refuse_own
 from proxy.relay import Proxy
-from proxy.results import Watch
+from proxy.results import NO_WATCH, Watch
 from proxy.store import Store
 
 #: How long the end of a recording waits for the worker; what it has not taken waits in the journal.
@@ -44,7 +44,7 @@ class Plan:
     listen: ServerAddress
     certificate: Certificate | None
     command: tuple[str, ...]
-    watch: Watch = Watch()
+    watch: Watch = NO_WATCH
 
 
 def run(home: Home, plan: Plan, say: Callable[[str], None]) -> int:

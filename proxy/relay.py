@@ -23,9 +23,9 @@ from proxy.errors import InputError
 from proxy.events import Closed, Connected, Event
 from proxy.handshake import Action, Done, Fail, Handshake, Send, StartTls
 from proxy.leg import Leg
-from proxy.observer import NO_WATCH, Observer
+from proxy.observer import Observer
 from proxy.protocol import Side, error_payload, packet
-from proxy.results import Watch
+from proxy.results import NO_WATCH, Watch
 from proxy.sink import GuardedSink, Sink
 from proxy.tls import client_context, server_context
 

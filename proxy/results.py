@@ -69,6 +69,9 @@ class Watch:
         return self.pin is Pin.ALWAYS or (self.pin is Pin.AUTO and may_change(sql, backslash=backslash))
 
 
+NO_WATCH = Watch()
+
+
 def may_change(sql: bytes, *, backslash: bool = True) -> bool:
     """Whether a text has what may make its result another one over the same rows, or over rows added since: a LIMIT,
     a function of time, chance or session, a user variable.
