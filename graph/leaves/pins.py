@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any
@@ -47,25 +47,57 @@ _MOST_NAMED = 5_000
 Origin = tuple[int, str]
 
 
-def pinned_keys(statement: Statement, prepared: Prepared) -> dict[int, frozenset[Key]]:
-    """The rows that the recorded results of a statement are made of, for each occurrence of which they are known."""
+@dataclass(frozen=True, slots=True)
+class Pins:
+    """The rows that recorded results of a statement are made of, by occurrence, for those of which they are known.
+
+    `sole`: they are all that is needed of these. `notes` are for people.
+    """
+
+    keys: Mapping[int, frozenset[Key]]
+    sole: bool
+    notes: tuple[str, ...]
+
+
+NO_PINS = Pins({}, False, ())
+
+
+def find_pins(statement: Statement, prepared: Prepared) -> Pins:
+    """What the recorded results of a statement pin."""
     root = prepared.tree
     if not statement.pins or not isinstance(root, exp.Select):
-        return {}
+        return NO_PINS
     found: dict[int, frozenset[Key]] = {}
+    notes: dict[str, None] = {}
     for occurrence in from_occurrences(root):
         table = prepared.tables[occurrence]
         if not table.key or not _shows_every_row(root, occurrence, prepared):
             continue
-        keys = [_keys(pinned, occurrence, prepared, statement.session.time_zone) for pinned in statement.pins]
+        try:
+            keys = [_keys(pinned, occurrence, prepared, statement.session.time_zone) for pinned in statement.pins]
+        except (ValueError, InvalidOperation) as error:
+            notes.setdefault(f"its rows of {table.name} are not pinned: {error}")
+            continue
         known = [each for each in keys if each is not None]
         if len(known) == len(keys):
             found[occurrence] = frozenset().union(*known)
-    return found
+            notes.setdefault(f"its rows of {table.name} are those that its recorded result named")
+    skipping = root.args.get("offset") is not None
+    if found and (statement.unpinned or skipping):
+        why = (
+            "its OFFSET skips"
+            if skipping
+            else f"it would fetch now, since {statement.unpinned} executions were not pinned"
+        )
+        notes.setdefault(f"and those that {why}")
+    return Pins(found, not statement.unpinned and not skipping, tuple(notes))
 
 
 def _keys(pinned: Pinned, occurrence: int, prepared: Prepared, time_zone: str | None) -> set[Key] | None:
-    """The keys of an occurrence that a result showed; None where it did not show all columns of them."""
+    """The keys of an occurrence that a result showed; None where it did not show all columns of them.
+
+    Raises ValueError, InvalidOperation for values that do not tell them.
+    """
     table = prepared.tables[occurrence]
     shown: dict[str, int] = {}
     for position, column in enumerate(pinned.columns):
@@ -74,61 +106,38 @@ def _keys(pinned: Pinned, occurrence: int, prepared: Prepared, time_zone: str | 
                 shown.setdefault(name, position)
     if not all(name.lower() in shown for name in table.key):
         return None
-    positions = [shown[name.lower()] for name in table.key]
-    try:
-        return set(_decoded(table, positions, pinned, time_zone))
-    except (ValueError, InvalidOperation):
-        return None
+    return set(_decoded(table, [shown[name.lower()] for name in table.key], pinned, time_zone))
 
 
 def pinned_rules(
-    statement: Statement,
-    prepared: Prepared,
-    pins: Mapping[int, frozenset[Key]],
-    lineage: Iterable[Draft],
-    make: Callable[[Draft], Rule],
+    prepared: Prepared, pins: Pins, lineage: Iterable[Draft], make: Callable[[Draft], Rule]
 ) -> Iterator[Rule]:
     """The rules of a query's own lineage, `make`d from its drafts, with the rows that are pinned in the place of what
-    the text would give now.
-
-    Both are taken where not all executions are pinned, and under an OFFSET, whose skipped rows no result shows.
-    """
-    if not pins:
-        yield from map(make, lineage)
-        return
-    root = prepared.tree
-    sole = not statement.unpinned and root.args.get("offset") is None
-    narrowed = _narrowed(root, pins, prepared) if sole else None
+    the text would give now; both where the pinned ones are not all."""
+    narrowed = _narrowed(prepared, pins.keys) if pins.keys and pins.sole else None
     for draft in lineage:
-        (number,) = draft.targets
-        if number in pins:
+        keys = pins.keys.get(draft.targets[0])
+        if keys is not None:
             rule = make(draft)
-            yield replace(rule, keys=pins[number], sql=rule.sql if sole else "", reason="named by recorded results")
-            if not sole:
+            yield replace(rule, keys=keys, sql=rule.sql if pins.sole else "", reason="named by recorded results")
+            if not pins.sole:
                 yield rule
         elif narrowed is not None:
-            yield make(replace(draft, query=expose(narrowed, [number], prepared)))
+            yield make(replace(draft, query=expose(narrowed, draft.targets, prepared)))
         else:
             yield make(draft)
 
 
-def pin_notes(pins: Mapping[int, frozenset[Key]], prepared: Prepared) -> Iterator[str]:
-    """What is said of a statement whose rows are pinned."""
-    for table in dict.fromkeys(prepared.tables[number].name for number in pins):
-        yield f"its rows of {table} are those that its recorded result named"
-
-
-def _narrowed(root: exp.Query, pins: Mapping[int, frozenset[Key]], prepared: Prepared) -> exp.Query | None:
+def _narrowed(prepared: Prepared, pins: Mapping[int, frozenset[Key]]) -> exp.Query | None:
     """The query over the pinned rows alone, all of which it gave: what else they were joined with is to be taken, and
     not what a LIMIT would choose today. None where the rows are too many to be named in it."""
-    narrowed = root.copy()
+    narrowed = prepared.tree.copy()
     narrowed.set("limit", None)
     for select in narrowed.find_all(exp.Select):
         for source in sources(select):
-            keys = pins.get(source.occurrence) if source.occurrence is not None else None
-            if keys is None:
+            if source.occurrence is None or source.occurrence not in pins:
                 continue
-            table = prepared.tables[int(source.node.meta["occurrence"])]
+            keys, table = pins[source.occurrence], prepared.tables[source.occurrence]
             if len(keys) > _MOST_NAMED or any(column.data_type == "timestamp" for column in key_columns(table)):
                 return None
             if source.optional:
@@ -171,13 +180,13 @@ def _raw(column: Column, value: str | bytes | None, time_zone: str | None) -> An
         case "bit":
             return int.from_bytes(value, "big")
         case "float" | "double":
-            raise ValueError("its text may lack digits")
+            raise ValueError("a floating-point key, whose text may lack digits")
         case "timestamp":
             return _seconds(value.decode("ascii"), time_zone)
         case kind if kind in _BYTES:
             return value
         case kind if kind in _TEXT and not (column.charset or "").startswith(("utf8", "ascii")):
-            raise ValueError("its text came as bytes of another character set")
+            raise ValueError("keys that came as bytes of another character set")
     return value.decode("utf-8")
 
 
@@ -190,7 +199,7 @@ def _seconds(text: str, time_zone: str | None) -> Decimal:
         time_zone = "+00:00"
     offset = _OFFSET.fullmatch(time_zone or "")
     if offset is None:
-        raise ValueError("the session's time zone is none of a fixed offset")
+        raise ValueError("a TIMESTAMP key, and the session's time zone is none of a fixed offset")
     if text.startswith("0000-00-00"):
         return Decimal(0)
     date, _, fraction = text.partition(".")

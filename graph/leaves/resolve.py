@@ -20,7 +20,7 @@ from graph.leaves.links import (
     under_or,
 )
 from graph.leaves.parse import LEXICAL_MODES, Query, Unreadable, modes, parse
-from graph.leaves.pins import pin_notes, pinned_keys, pinned_rules
+from graph.leaves.pins import NO_PINS, find_pins, pinned_rules
 from graph.leaves.prepare import prepare
 from graph.leaves.render import render
 from graph.leaves.rules import Output, Role, Rule, RuleKind
@@ -72,9 +72,9 @@ def _resolve(statement: Statement, query: Query, verdict: Verdict, schema: Schem
     session = rule_session(statement.session)
     make = partial(_rule, prepared=prepared, session=session, statement=statement.id)
     lineage = _lineage(prepared.tree, prepared, exists=asked is not None)
-    pins = pinned_keys(statement, prepared) if asked is None else {}
-    rules = (*pinned_rules(statement, prepared, pins, lineage, make), *map(make, drafts))
-    reason = "; ".join(part for part in (verdict.reason, *_notes(prepared, asked), *pin_notes(pins, prepared)) if part)
+    pins = find_pins(statement, prepared) if asked is None else NO_PINS
+    rules = (*pinned_rules(prepared, pins, lineage, make), *map(make, drafts))
+    reason = "; ".join(part for part in (verdict.reason, *_notes(prepared, asked), *pins.notes) if part)
     tables = tuple(dict.fromkeys(table.name for table in prepared.tables))
     views = tuple(dict.fromkeys(view.name for view in prepared.views))
     replay = _replay(statement, query, prepared, asked)
