@@ -12,6 +12,7 @@ import mysql.connector
 import pytest
 
 from examples.private_server import PrivateServer
+from graph.digest import ResultDigest
 from tests.harness import DATAJOINT_LINES, Account, Djproxy, Recorder, add_account, drop, rows_of
 
 TABLES = (
@@ -216,6 +217,79 @@ def test_chance_and_keys_of_many_types(
         for name in types:
             cursor.execute(f"SELECT COUNT(*) FROM {lab}.key_{name}")
             assert cursor.fetchone() == (1,), name
+
+
+ALL_EXACT = {
+    "TINYINT": "-128",
+    "SMALLINT UNSIGNED": "65535",
+    "MEDIUMINT ZEROFILL": "5",
+    "INT": "-7",
+    "BIGINT": "-9223372036854775808",
+    "BOOL": "TRUE",
+    "YEAR": "0",
+    "DECIMAL(20,6)": "-12345678.901234",
+    "DATE": "'2024-02-29'",
+    "DATETIME": "'2024-02-29 00:00:00'",
+    "DATETIME(6)": "'2024-02-29 01:02:03.000400'",
+    "TIMESTAMP(3)": "'2024-02-29 01:02:03.5'",
+    "TIME": "'-838:59:59'",
+    "TIME(2)": "'00:00:00.25'",
+    "CHAR(4)": "'é'",
+    "VARCHAR(300)": "REPEAT('ü', 300)",
+    "TEXT CHARACTER SET latin1": "'ö'",
+    "BINARY(4)": "'ab'",
+    "VARBINARY(9)": "x'00FFFE'",
+    "MEDIUMBLOB": "REPEAT('x', 70000)",
+    "ENUM('a', 'b')": "'b'",
+    "SET('a', 'b')": "'a,b'",
+    "BIT(9)": "b'100000001'",
+    "JSON": "'{\"a\": [1, 2]}'",
+    "POINT": "ST_GeomFromText('POINT(1 2)')",
+}
+
+
+def test_both_protocols_give_one_digest(djproxy: Djproxy, server: PrivateServer, lab: str) -> None:
+    """Every exact type in binary is told as the server would have told it as text."""
+    columns = ", ".join(f"c{number} {kind} NULL" for number, kind in enumerate(ALL_EXACT))
+    nulls = ", ".join(["NULL"] * len(ALL_EXACT))
+    server.execute(
+        f"CREATE TABLE {lab}.exact (id INT PRIMARY KEY, {columns})",
+        f"INSERT INTO {lab}.exact VALUES (1, {', '.join(ALL_EXACT.values())}), (2, {nulls})",
+    )
+    names = ["id", *(f"c{number}" for number in range(len(ALL_EXACT)))]
+    statements = [f"SELECT id, {name} FROM {lab}.exact" for name in names]
+    statements.append(f"SELECT COUNT(*), SUM(id), NOW() > 0, 1.50, 'x', NULL FROM {lab}.exact")
+    with (
+        djproxy.recording("P", server, "--digest", "--pin", "always") as recorder,
+        contextlib.closing(connect(recorder, server)) as session,
+    ):
+        for options in ({"raw": True}, {"prepared": True}):
+            for sql in statements:
+                with contextlib.closing(session.cursor(**options)) as cursor:
+                    cursor.execute(sql)
+                    cursor.fetchall()
+    seen = [each.result for each in djproxy.recorded("P") if each.statement.sql.startswith("SELECT")]
+    half = len(statements)
+    digests = [result.digest for result in seen if result is not None]
+    assert len(digests) == 2 * half
+    assert None not in digests
+    differing = [
+        kind for kind, a, b in zip(["INT", *ALL_EXACT, "others"], digests[:half], digests[half:], strict=True) if a != b
+    ]
+    assert differing == []
+
+
+def test_the_digest_is_that_of_the_rows(djproxy: Djproxy, server: PrivateServer, lab: str) -> None:
+    sql = f"SELECT * FROM {lab}.session"
+    record(djproxy, server, text, sql, options=["--digest"])
+    taken = ResultDigest()
+    with contextlib.closing(server.connect(conv={}, autocommit=None)) as connection, connection.cursor() as cursor:
+        cursor.execute(sql)
+        for row in cursor.fetchall():
+            taken.add([value.encode() for value in row])
+    result = djproxy.recorded("P")[-1].result
+    assert result is not None
+    assert (result.rows, result.digest) == (5, taken.hexdigest())
 
 
 @pytest.mark.parametrize("ask", [text, prepared])
