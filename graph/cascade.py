@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import networkx as nx
@@ -19,7 +19,7 @@ from graph.keys import decoder, key_columns, key_expression
 from graph.leaves.rules import Output, Role, Rule, RuleKind
 from graph.names import TableName
 from graph.schema import Schema, Table, require_select, view_tables
-from graph.slice import Key, Slice, TableSlice
+from graph.slice import Key, PinCheck, Slice, TableSlice
 from graph.statement import Session
 
 __all__ = ["Parts", "cascade", "leaf_rule"]
@@ -112,6 +112,7 @@ class _Run:
         self._progress = progress
         self._refused: dict[int, str] = {}
         self._warnings: list[str] = []
+        self._pins: list[PinCheck] = []
 
     def check(self, rules: Sequence[Rule], structure: Iterable[TableName]) -> None:
         """Raises InputError for tables that no rule may be about, GrantError for one that cannot be read."""
@@ -154,11 +155,29 @@ class _Run:
             exported.add(lineage.name)
         tables = {name: self._table_slice(name) for name in self._ordered(exported)}
         warnings = (*self._warnings, *self._closure.warnings)
-        return Slice(self._schema, tables, warnings, self._refused)
+        return Slice(self._schema, tables, warnings, self._refused, tuple(self._pins))
 
     def _add_leaf(self, rule: Rule) -> None:
+        if rule.keys is not None:
+            self._add_pinned(rule, rule.keys)
+            return
         with self._refusable(rule):
             self._add_rows((row for _, rows in self._evaluated(rule) for row in rows), rule.reason)
+
+    def _add_pinned(self, rule: Rule, keys: frozenset[Key]) -> None:
+        """Adds the rows of these keys that are there, and notes how that compares with what the rule's SELECT gives."""
+        (output,) = rule.outputs
+        table = self._schema.tables[output.table]
+        found = self._closure.existing(table, keys)
+        self._closure.add(table, found, rule.reason)
+        # A key may be written otherwise now and be the same to its collation.
+        missing = max(0, len(keys - found) - len(found - keys))
+        check = PinCheck(rule.statement, table.name, len(keys), missing)
+        if rule.sql:
+            with suppress(StatementError):
+                now = {key for _, ((_, key),) in self._evaluated(rule) if key is not None}
+                check = replace(check, gone=len(found - now), new=len(now - found))
+        self._pins.append(check)
 
     def _awaiting(self, rule: Rule) -> list[_Awaiting]:
         """What a guard or group may still ask for, read once: its rows do not change within the snapshot."""

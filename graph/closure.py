@@ -189,7 +189,7 @@ class Closure:
         candidates = set().union(*(keys for _, keys in projected)) - known
         missing: Set[Key] = frozenset()
         if self._count(table, candidates) != len(candidates):
-            missing = candidates - self._existing(table, candidates)
+            missing = candidates - self.existing(table, candidates)
         for edge, keys in projected:
             self.add(table, keys - missing, edge.reason)
             if lost := keys & missing:
@@ -200,7 +200,8 @@ class Closure:
         start = f"SELECT COUNT(*) FROM {quoting.table(table.name)} WHERE "
         return sum(int(self._database.value(start + text)) for text in restriction(table, keys))
 
-    def _existing(self, table: Table, keys: Set[Key]) -> set[Key]:
+    def existing(self, table: Table, keys: Set[Key]) -> set[Key]:
+        """The rows of these keys that are there, by the keys that they have; nothing is added."""
         decode = decoder(table)
         columns = ", ".join(key_expression(column, quoting.identifier(column.name)) for column in key_columns(table))
         start = f"SELECT {columns} FROM {quoting.table(table.name)} WHERE "

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
 from graph import quoting
@@ -14,7 +14,7 @@ from graph.names import TableName
 from graph.schema import ForeignKey, Table
 from graph.script import foreign_keys_of, use
 from graph.selection import present, restrictions
-from graph.slice import Slice, TableSlice
+from graph.slice import PinCheck, Slice, TableSlice
 from graph.statement import Session, Statement, StatementClass
 
 FORMAT: Final = "djproxy bundle"
@@ -22,11 +22,19 @@ FORMAT_VERSION: Final = 1
 
 
 @dataclass(frozen=True, slots=True)
+class ResultSeen:
+    """The rows of a recorded result, and their digest by `graph.digest` where there is one."""
+
+    rows: int
+    digest: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Judged:
     """A recorded statement and what became of it.
 
     `answers` is the SELECT that the slice answers for it, where that is not the statement itself (the SELECT of an
-    `INSERT … SELECT`).
+    `INSERT … SELECT`). `result` is what was seen of its result, `pinned` whether its rows are those that it named.
     """
 
     statement: Statement
@@ -34,6 +42,8 @@ class Judged:
     reason: str
     analysis: str = ""
     answers: str | None = None
+    result: ResultSeen | None = None
+    pinned: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +83,7 @@ def review(
             "rows": slice_.rows,
             "warnings": list(slice_.warnings),
             "tables": [_reviewed_table(s, slice_, fingerprints) for s in slice_.tables.values()],
+            "pins": [pin_document(check) for check in slice_.pins],
             "statements": [_reviewed_statement(judged) for judged in statements],
         }
     )
@@ -162,6 +173,8 @@ def _reviewed_statement(judged: Judged) -> dict[str, Any]:
         "reason": judged.reason,
         "sql": judged.statement.sql,
         "answers": judged.answers,
+        "pinned": judged.pinned,
+        "recorded": None if judged.result is None else asdict(judged.result),
         "session": {
             "schema": session.schema,
             "sql_mode": session.sql_mode,
@@ -170,6 +183,19 @@ def _reviewed_statement(judged: Judged) -> dict[str, Any]:
             "collation": session.collation,
             "variables": dict(session.variables),
         },
+    }
+
+
+def pin_document(check: PinCheck) -> dict[str, Any]:
+    """A comparison of recorded rows with the source, as documents have it."""
+    return {
+        "statement": check.statement,
+        "schema": check.table.schema,
+        "name": check.table.name,
+        "pinned": check.pinned,
+        "missing": check.missing,
+        "gone": check.gone,
+        "new": check.new,
     }
 
 

@@ -20,7 +20,7 @@ from graph.names import TableName
 from graph.scan import ServerVersion, open_comments
 from graph.schema import SYSTEM_SCHEMAS, Schema, read_schema
 from graph.slice import Slice
-from graph.statement import Statement, StatementClass
+from graph.statement import Pinned, Statement, StatementClass
 
 Progress = Callable[[str], None]
 
@@ -47,6 +47,11 @@ class Export:
     def unresolved(self) -> list[Judged]:
         """The statements whose rows may be missing."""
         return [judged for judged in self.statements if judged.kind is StatementClass.UNRESOLVED]
+
+    @property
+    def missing(self) -> int:
+        """How many rows that recorded results named are no longer in the source."""
+        return sum(check.missing for check in self.slice.pins)
 
 
 def export(
@@ -135,13 +140,14 @@ def _resolve_all(
 ) -> dict[_Text, Resolution]:
     """What each distinct statement is and needs. `own_mode` is the sql_mode of sessions that set none."""
     found: dict[_Text, Resolution] = {}
+    pins = _pins(recorded)
     asked: dict[_Text, Judged] = {}
     for judged in recorded:
         text = _text(judged)
         if text not in asked and text not in found:
             known = _known(judged, included)
             if known is None:
-                asked[text] = judged
+                asked[text] = _pinned(judged, pins.get(text))
             else:
                 found[text] = known
     server = ServerVersion.of(schema.server_version)
@@ -157,6 +163,25 @@ def _resolve_all(
             kind = judged.kind if judged.kind in included else answer.statement_class
             found[text] = replace(answer, statement_class=kind)
     return found
+
+
+def _pins(recorded: Iterable[Judged]) -> dict[_Text, tuple[tuple[Pinned, ...], int]]:
+    """What all executions of a text showed, and how many showed nothing; no entry where all did not."""
+    found: dict[_Text, tuple[dict[Pinned, None], int]] = {}
+    for judged in recorded:
+        if not judged.statement.sql:
+            continue
+        named, unpinned = found.setdefault(_text(judged), ({}, 0))
+        named.update(dict.fromkeys(judged.statement.pins))
+        found[_text(judged)] = named, unpinned + judged.statement.unpinned + (not judged.statement.pins)
+    return {text: (tuple(named), unpinned) for text, (named, unpinned) in found.items() if named}
+
+
+def _pinned(judged: Judged, pins: tuple[tuple[Pinned, ...], int] | None) -> Judged:
+    if pins is None:
+        return judged
+    named, unpinned = pins
+    return replace(judged, statement=replace(judged.statement, pins=named, unpinned=unpinned))
 
 
 def _known(judged: Judged, included: Collection[StatementClass]) -> Resolution | None:
@@ -224,6 +249,7 @@ def _judge(judged: Judged, resolutions: dict[_Text, Resolution], slice_: Slice) 
         kind=resolution.statement_class,
         reason=resolution.reason or judged.reason,
         answers=resolution.replay,
+        pinned=any(rule.keys is not None for rule in resolution.rules),
     )
 
 

@@ -29,18 +29,40 @@ class TableSlice:
     reasons: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class PinCheck:
+    """How the rows that recorded results of a statement named in a table compare with the source as it is now.
+
+    `pinned` counts them, `missing` those of them that are not there any more. `gone` counts those that are there but
+    that the statement would not fetch now, `new` those that it would fetch beside them; None: not asked.
+    """
+
+    statement: int | None
+    table: TableName
+    pinned: int
+    missing: int
+    gone: int | None = None
+    new: int | None = None
+
+    @property
+    def differs(self) -> bool:
+        """Whether the source has another answer now."""
+        return bool(self.missing or self.gone or self.new)
+
+
 @dataclass(frozen=True)
 class Slice:
     """Table slices, parents before children.
 
     `refused` says of statements (by id) why the server would not run the SQL made from them: what they need
-    may be missing here.
+    may be missing here. `pins` compares pinned rows with the source.
     """
 
     schema: Schema
     tables: Mapping[TableName, TableSlice]
     warnings: tuple[str, ...] = field(default=())
     refused: Mapping[int, str] = field(default_factory=dict)
+    pins: tuple[PinCheck, ...] = ()
 
     @property
     def rows(self) -> int:

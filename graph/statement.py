@@ -23,12 +23,42 @@ class Session:
 
 
 @dataclass(frozen=True, slots=True)
+class PinnedColumn:
+    """A column of a recorded result, as the server described it.
+
+    `source` is the alias of the FROM that it came by, `column` its name there, `label` its name in the result.
+    """
+
+    schema: str
+    source: str
+    column: str
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class Pinned:
+    """Columns of a recorded result that may be keys, and their values in its rows.
+
+    Text is str, everything else as the server writes it, in bytes; NULL is None.
+    """
+
+    columns: tuple[PinnedColumn, ...]
+    rows: frozenset[tuple[str | bytes | None, ...]]
+
+
+@dataclass(frozen=True, slots=True)
 class Statement:
-    """One SQL statement, its parameters already written as literals."""
+    """One SQL statement, its parameters already written as literals.
+
+    `pins` is what its recorded results showed of their rows' keys; `unpinned` counts the executions of which that is
+    not known. With pins the rows they name are used, whatever the text would give now.
+    """
 
     id: int
     sql: str
     session: Session = field(default_factory=Session)
+    pins: tuple[Pinned, ...] = ()
+    unpinned: int = 0
 
 
 class StatementClass(StrEnum):

@@ -21,6 +21,7 @@ from proxy.cli_export import export, verify
 from proxy.errors import InputError, ProxyError
 from proxy.paths import Home, find_home
 from proxy.recorder import recorded_now
+from proxy.results import Pin, Watch
 from proxy.settings import server_to_record
 
 INTERRUPTED = 130
@@ -59,6 +60,14 @@ def djproxy(context: click.Context, home: str | None) -> None:
     "--tls-cert", metavar="FILE", type=click.Path(path_type=Path), help="Certificate to show to clients (PEM)."
 )
 @click.option("--tls-key", metavar="FILE", type=click.Path(path_type=Path), help="Its private key (PEM).")
+@click.option(
+    "--pin",
+    type=click.Choice([pin.value for pin in Pin]),
+    default=Pin.AUTO.value,
+    show_default=True,
+    help="Which results' keys are kept: of none, of those that may change (LIMIT, NOW() …), of all.",
+)
+@click.option("--digest", is_flag=True, help="Keep count and digest of each result's rows, for verify.")
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)
 @click.pass_obj
 def record(
@@ -69,6 +78,8 @@ def record(
     listen: str | None,
     tls_cert: Path | None,
     tls_key: Path | None,
+    pin: str,
+    digest: bool,
     command: tuple[str, ...],
 ) -> int:
     """Record a paper's statements: serve until Ctrl-C, or run COMMAND through the proxy and end with it."""
@@ -81,6 +92,7 @@ def record(
         listen=parse_address(listen or (_LISTEN_FOR_COMMAND if command else _LISTEN), lowest_port=0),
         certificate=_own_certificate(tls_cert, tls_key),
         command=command,
+        watch=Watch(Pin(pin), digest),
     )
     return run(home, plan, say)
 

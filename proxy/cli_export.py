@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -12,13 +13,13 @@ import click
 from graph.bundle import open_bundle, safe_name
 from graph.cascade import Parts
 from graph.database import Credentials, Database, ServerAddress
-from graph.documents import Judged, Meta
+from graph.documents import Judged, Meta, ResultSeen
 from graph.export import Export
 from graph.export import export as write_export
 from graph.proof import Proof, prove, read_review
 from graph.replay import Verdict
 from graph.runner import run_dump
-from graph.statement import StatementClass
+from graph.statement import Pinned, StatementClass
 from proxy import cli_report
 from proxy.cli_common import ask, json_option, opened_store, paper_option, say, surroundings
 from proxy.cli_progress import Progress
@@ -93,7 +94,8 @@ def export(
     """Write the bundle of a paper: the dump script, what it decided, and what goes out."""
     with opened_store(home) as store:
         summary = store.paper(paper)
-        recorded = [_judged(statement) for statement in store.load(paper)]
+        pins = store.pins(paper)
+        recorded = [_judged(statement, pins.get(statement.statement.id)) for statement in store.load(paper)]
         lost = store.lost(paper)
     where = server or _recorded_server(summary)
     address, credentials = login(where if server else None, user, defaults_file, where, surroundings(), ask)
@@ -111,11 +113,14 @@ def export(
     with Progress() as progress, Database.connect(address, credentials) as database:
         made = write_export(database, recorded, folder, meta, parts=Parts(parts), progress=progress)
         flavour = database.flavour
+    for number, why in pins.items():
+        if isinstance(why, str):
+            say(f"warning: statement {number} is not pinned: {why}; its rows are those that it would fetch now")
     if run_now:
         with Progress() as progress:
             run_dump(made.bundle, address, credentials, flavour, progress)
     _print_export(made, paper, lost, dumped=run_now, as_json=as_json)
-    return _INCOMPLETE if made.unresolved or lost else 0
+    return _INCOMPLETE if made.unresolved or made.missing or lost else 0
 
 
 def _print_export(made: Export, paper: str, lost: list[Lost], *, dumped: bool, as_json: bool) -> None:
@@ -125,10 +130,17 @@ def _print_export(made: Export, paper: str, lost: list[Lost], *, dumped: bool, a
         cli_report.print_export(made, lost, dumped=dumped)
     for warning in made.slice.warnings:
         say(f"warning: {warning}")
+    for line in cli_report.pin_lines(made.slice.pins):
+        say(line)
 
 
-def _judged(recorded: Recorded) -> Judged:
-    return Judged(recorded.statement, recorded.statement_class, recorded.reason, recorded.analysis)
+def _judged(recorded: Recorded, pinned: Pinned | str | None) -> Judged:
+    """A recorded statement as `graph` takes it, with the keys that its result showed."""
+    statement, result = recorded.statement, recorded.result
+    if isinstance(pinned, Pinned):
+        statement = replace(statement, pins=(pinned,))
+    seen = ResultSeen(result.rows, result.digest) if result is not None and not result.broken else None
+    return Judged(statement, recorded.statement_class, recorded.reason, recorded.analysis, result=seen)
 
 
 def _recorded_server(summary: PaperSummary) -> str | None:

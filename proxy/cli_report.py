@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from graph.documents import Judged
+from graph.documents import Judged, pin_document
 from graph.export import Export
 from graph.proof import Proof
 from graph.replay import Outcome
+from graph.slice import PinCheck
 from graph.statement import StatementClass
 from proxy.cli_show import FORMAT, page
 from proxy.records import Lost
@@ -47,6 +49,7 @@ def export_document(made: Export, paper: str, lost: list[Lost], *, dumped: bool)
         "classes": {kind.value: made.classes[kind] for kind in StatementClass},
         "unresolved": [_unresolved(judged) for judged in made.unresolved],
         "lost": [{"analysis": gap.analysis, "reason": gap.reason} for gap in lost],
+        "pins": [pin_document(check) for check in made.slice.pins],
         "warnings": list(made.slice.warnings),
     }
 
@@ -58,6 +61,22 @@ def _unresolved(judged: Judged) -> dict[str, Any]:
         "sql": judged.statement.sql or None,
         "reason": judged.reason,
     }
+
+
+def pin_lines(pins: Sequence[PinCheck]) -> Iterator[str]:
+    """Where recorded results and the source part, in words: what is missing first."""
+    for check in pins:
+        if check.missing:
+            yield (
+                f"MISSING: {check.missing} of {check.pinned} rows of {check.table} that statement {check.statement} "
+                "fetched while recording are no longer in the source; the slice cannot have them"
+            )
+    for check in pins:
+        if check.gone or check.new:
+            yield (
+                f"warning: statement {check.statement} would fetch other rows of {check.table} now ({check.new} that "
+                f"it did not fetch, {check.gone} fewer of those it did); the slice has those of the recording"
+            )
 
 
 def print_export(made: Export, lost: list[Lost], *, dumped: bool) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from graph.statement import StatementClass
-from proxy.records import AnalysisSummary, Lost, PaperSummary, Recorded, TableUse
+from proxy.records import AnalysisSummary, Lost, PaperSummary, Recorded, Result, TableUse
 from proxy.store import Store
 
 #: Version of the JSON documents.
@@ -31,6 +31,7 @@ class Shown:
     unresolved: list[Recorded]
     lost: list[Lost]
     tables: list[TableUse]
+    results: list[Recorded]
 
     @property
     def classes(self) -> Counter[StatementClass]:
@@ -46,6 +47,7 @@ def gather(store: Store, paper: str, analysis: str | None) -> Shown:
         unresolved=store.load(paper, analysis, [StatementClass.UNRESOLVED]),
         lost=store.lost(paper, analysis),
         tables=store.tables(paper, analysis),
+        results=[each for each in store.load(paper, analysis) if each.result is not None],
     )
 
 
@@ -117,6 +119,17 @@ def paper_document(shown: Shown) -> dict[str, Any]:
             }
             for use in shown.tables
         ],
+        "results": [_result_document(each, each.result) for each in shown.results if each.result is not None],
+    }
+
+
+def _result_document(statement: Recorded, result: Result) -> dict[str, Any]:
+    return {
+        "id": statement.statement.id,
+        "analysis": statement.analysis,
+        "sql": statement.statement.sql,
+        "class": statement.statement_class.value,
+        **asdict(result),
     }
 
 
@@ -169,6 +182,18 @@ def _print_trouble(console: Console, shown: Shown) -> None:
     console.print()
 
 
+def _print_results(console: Console, results: list[Result]) -> None:
+    """How many results were looked into, and what kept others from being pinned."""
+    if not results:
+        return
+    pinned = sum(result.pinned for result in results)
+    digested = sum(result.digest is not None for result in results)
+    console.print(f"results: {pinned} pinned by the keys of their rows, {digested} with a digest")
+    for why, number in Counter(result.broken or result.dropped for result in results).items():
+        if why:
+            console.print(f"  {number} not: {escape(printable(why))}", soft_wrap=True)
+
+
 def printable(text: str) -> str:
     """The text on one line, and nothing in it that a terminal would obey."""
     return "".join(each if each.isprintable() else " " if each.isspace() else repr(each)[1:-1] for each in text)
@@ -182,6 +207,7 @@ def print_paper(shown: Shown) -> None:
     names = ", ".join(f"{each.name} ({each.server})" for each in shown.paper.analyses)
     console.print(f"paper {escape(shown.paper.name)}, analyses: {escape(names)}", soft_wrap=True)
     console.print(f"statements: {counts}", soft_wrap=True)
+    _print_results(console, [each.result for each in shown.results if each.result is not None])
     # Clients ask the server's own tables at every turn; the JSON document has these, too.
     uses = [use for use in shown.tables if use.statement_class is not StatementClass.NOT_DATA]
     if not uses:

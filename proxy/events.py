@@ -1,12 +1,13 @@
 """What the observer says about a connection. `connection` is a number that is unique within one run of the proxy.
 
 Events are past tense: each tells of something that the server has already granted, and is given out before the
-bytes that carry the server's answer go to the client.
+bytes that carry the server's answer go to the client; only `Answered` comes when all of a result has gone there.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,41 @@ class Executed:
     length: int
 
 
+class KeyColumn(NamedTuple):
+    """A column of a result whose values were kept, as the server described it.
+
+    `schema`, `table` (the alias it goes by), `org_table` and `org_name` say where it comes from, `name` is the label of
+    the result, `charset` the character set of its values, "binary" for bytes and for all that is no text.
+    """
+
+    schema: str
+    table: str
+    org_table: str
+    org_name: str
+    name: str
+    charset: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """The result of the statement executed last on this connection has come to its end.
+
+    `statement` is the CRC-32 of that one's `sql`. `rows` counts what the client was sent; `digest` is that of
+    `graph.digest`, None where there is none. `keys` holds the values of `columns`, row by row, encoded as rows of the
+    text protocol; None when they were not kept: `dropped` says why, where they were asked for. `broken` says why the
+    result did not come to its end, "" when it did.
+    """
+
+    connection: int
+    statement: int
+    rows: int
+    digest: str | None
+    columns: tuple[KeyColumn, ...]
+    keys: bytes | None
+    dropped: str
+    broken: str
+
+
 @dataclass(frozen=True, slots=True)
 class Noted:
     """A statement that reads no rows, or whose text is a secret: only what it was about, never its text."""
@@ -94,4 +130,4 @@ class Closed:
     connection: int
 
 
-Event = Connected | SchemaChanged | SessionReset | UserChanged | Executed | Noted | Unread | Lost | Closed
+Event = Connected | SchemaChanged | SessionReset | UserChanged | Executed | Answered | Noted | Unread | Lost | Closed

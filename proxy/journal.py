@@ -31,7 +31,7 @@ from proxy.events import Event
 from proxy.paths import open_private
 
 MAGIC = b"DJPJRNL\n"
-VERSION = 1
+VERSION = 2
 SUFFIX = ".journal"
 
 _PREFIX = struct.Struct(">8sHII")
@@ -50,6 +50,7 @@ class Field(Enum):
     TEXT = "text"
     BYTES = "bytes"
     TEXTS = "texts"
+    TABLE = "table"
 
 
 #: The record kinds of this format version: number → event, fields in the order of the dataclass.
@@ -63,6 +64,14 @@ KINDS: dict[int, tuple[type[Any], tuple[Field, ...]]] = {
     7: (events.Unread, (Field.NUMBER, Field.TEXT, Field.NUMBER, Field.TEXT)),
     8: (events.Lost, (Field.NUMBER, Field.TEXT)),
     9: (events.Closed, (Field.NUMBER,)),
+    # Since version 2.
+    10: (
+        events.Answered,
+        (
+            *(Field.NUMBER, Field.NUMBER, Field.NUMBER, Field.TEXT),
+            *(Field.TABLE, Field.BYTES, Field.TEXT, Field.TEXT),
+        ),
+    ),
 }
 _CODES = {
     event: (code, tuple(zip([f.name for f in fields(event)], kinds, strict=True)))
@@ -106,11 +115,16 @@ def _pack_texts(texts: Sequence[str] | None) -> bytes:
     return _LENGTH.pack(len(texts)) + b"".join(_pack_text(text) for text in texts)
 
 
+def _pack_table(rows: Sequence[Sequence[str]]) -> bytes:
+    return _LENGTH.pack(len(rows)) + b"".join(_pack_texts(row) for row in rows)
+
+
 _PACK: dict[Field, Callable[[Any], bytes]] = {
     Field.NUMBER: _NUMBER.pack,
     Field.TEXT: _pack_text,
     Field.BYTES: _pack_block,
     Field.TEXTS: _pack_texts,
+    Field.TABLE: _pack_table,
 }
 
 
@@ -148,6 +162,10 @@ class _Unpacker:
         block = self._block()
         return None if block is None else block.decode("utf-8", "surrogateescape")
 
+    def _texts(self) -> tuple[str | None, ...] | None:
+        count = self._length()
+        return None if count is None else tuple(self._text() for _ in range(count))
+
     def field(self, kind: Field) -> object:
         """The next field."""
         if kind is Field.NUMBER:
@@ -156,8 +174,9 @@ class _Unpacker:
             return self._text()
         if kind is Field.BYTES:
             return self._block()
-        count = self._length()
-        return None if count is None else tuple(self._text() for _ in range(count))
+        if kind is Field.TABLE:
+            return tuple(self._texts() or () for _ in range(self._length() or 0))
+        return self._texts()
 
 
 def _unpack(code: int, payload: bytes) -> Event:

@@ -15,6 +15,8 @@ executed), and for COM_STMT_PREPARE.
 
 What is said of a statement is decided by `privacy` when it is sent, while the server works on it, and given out when it
 succeeds. Prepared statements keep their text, where it may be kept, and what the server remembers of their parameters.
+Where the recording asks for more of a result (`results.Watch`), its rows are looked into; where nothing else
+waits, only after they were forwarded: `server_bytes` keeps them, `catch_up` takes them.
 Secrets pass through unread: in an authentication dialogue (COM_CHANGE_USER) nothing is looked at but who it is for.
 """
 
@@ -23,12 +25,12 @@ from __future__ import annotations
 import re
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
 from mysql_mimic.types import Capabilities, Commands, ServerStatus
 
 from proxy import privacy, session_track
 from proxy.charsets import charset_of
+from proxy.commands import Command, Said
 from proxy.events import (
     Event,
     Executed,
@@ -44,6 +46,7 @@ from proxy.prepared import PreparedStatements
 from proxy.privacy import Keep, Part
 from proxy.protocol import ExtendedCapabilities, Header, PacketReader, PeerProtocolError, Take
 from proxy.responses import COM_STMT_BULK_EXECUTE, SHAPES, Mark, ResponseTracker, Shape, may_end_response
+from proxy.results import NO_WATCH, Result, Watch
 
 # A statement beyond is not kept: MySQL's own default for max_allowed_packet, and no analysis writes such a SELECT.
 LONGEST_STATEMENT = 64 << 20
@@ -61,27 +64,12 @@ _SETS_CHARSET = re.compile(
     rb"\b(?:NAMES|CHARSET|CHARACTER\s+SET|CHARACTER_SET_CLIENT\s*:?=)\s*['\"]?(\w+)", re.IGNORECASE
 )
 
-Said = tuple[Event, bool]
-"""An event for one result, and whether further results may belong to the same statement."""
-
-
-@dataclass(slots=True)
-class _Command:
-    """A command that waits for its answer. `said` in the order of its results; `then` runs when it succeeds."""
-
-    shape: Shape
-    said: list[Said] = field(default_factory=list)
-    then: Callable[[bytes], None] | None = None
-    decide: Callable[[], list[Said]] | None = None
-    begun: int = 0
-    told: int = 0
-
 
 class Observer:
     """Follows one connection from its login on.
 
-    `collation` and `status` are those of the login. Both `…_bytes` methods return the events to be written now, and
-    never raise.
+    `collation` and `status` are those of the login. Both `…_bytes` methods and `catch_up` return the events to be
+    written now, and never raise.
     """
 
     def __init__(
@@ -92,8 +80,12 @@ class Observer:
         *,
         collation: int = 0,
         status: int = 0,
+        watch: Watch = NO_WATCH,
     ) -> None:
         self.lost = False
+        self.behind = b""
+        self._watch = watch
+        self._result: Result | None = None
         self._connection = connection
         self._capabilities = capabilities
         self._has_attributes = bool(capabilities & Capabilities.CLIENT_QUERY_ATTRIBUTES)
@@ -101,9 +93,10 @@ class Observer:
         self._charset = charset_of(collation)[0]
         self._client = PacketReader(LONGEST_STATEMENT)
         self._server = PacketReader(LONGEST_ANSWER)
+        self._extended = extended
         self._tracker = ResponseTracker(capabilities, extended)
         self._tracker.status = status
-        self._waiting: deque[_Command] = deque()
+        self._waiting: deque[Command] = deque()
         self._passing = False
         self._tail = b""
         self._uploading = False
@@ -123,8 +116,17 @@ class Observer:
         self._prepared.forget()
         self._client = PacketReader(0)
         self._server = PacketReader(0)
-        self._tail = b""
+        self._tail = self.behind = b""
+        self._result = None
         return [Lost(self._connection, reason)]
+
+    def close(self) -> list[Event]:
+        """The connection is over."""
+        events = self.catch_up()
+        if self._result is not None:
+            events.append(self._result.answered("the connection ended"))
+            self._result = None
+        return events
 
     def client_bytes(self, data: bytes) -> list[Event]:
         """What the client sent; call it when the bytes have been forwarded."""
@@ -149,6 +151,18 @@ class Observer:
         if self._passing:
             self._tail = data[-TAIL:] if len(data) >= TAIL else (self._tail + data)[-TAIL:]
             return []
+        events = self.catch_up()
+        if self._result is not None and self._alone():
+            self.behind = data
+            return events
+        return events + self._guarded(data)
+
+    def catch_up(self) -> list[Event]:
+        """Look into what `behind` holds: bytes of the server that were to be forwarded first."""
+        data, self.behind = self.behind, b""
+        return self._guarded(data) if data else []
+
+    def _guarded(self, data: bytes) -> list[Event]:
         try:
             return self._process_server(data)
         except PeerProtocolError as error:
@@ -159,9 +173,18 @@ class Observer:
     # -- the server's packets
 
     def _process_server(self, data: bytes) -> list[Event]:
+        events: list[Event] = []
+        while data:
+            if self._result is not None and self._tracker.in_rows:
+                data = self._result.feed(data)
+            if data:
+                data = self._process_packets(data, events)
+        return events
+
+    def _process_packets(self, data: bytes, events: list[Event]) -> bytes:
+        """Follow the server's packets. Gives the bytes that come next where these are rows to be looked into."""
         reader = self._server
         reader.feed(data)
-        events: list[Event] = []
         while (payload := reader.next_packet()) is not None:
             if not self._waiting:
                 if payload[:1] != bytes((Header.ERR,)):
@@ -172,23 +195,48 @@ class Observer:
             mark = self._tracker.packet(payload, reader.length)
             if mark & Mark.BEGUN:
                 self._begun(command, payload, bool(mark & Mark.OK), events)
+            followed = self._result is not None
+            if self._result is not None:
+                self._heed_result(self._result, mark, payload, events)
             if mark & Mark.END:
                 self._waiting.popleft()
                 if self._waiting:
                     self._tracker.begin(self._waiting[0].shape)
             elif mark & Mark.UPLOAD:
                 self._uploading = True
-            elif mark & Mark.BEGUN and len(self._waiting) == 1 and self._may_pass(command):
+            elif self._result is not None:
+                if mark & Mark.BEGUN and self._alone():
+                    self.behind = reader.rest()
+                    break
+                if self._tracker.in_rows:
+                    return reader.rest()
+            elif self._alone() and (mark & Mark.BEGUN or followed):
                 self._passing = True
                 self._tail = reader.rest()[-TAIL:]
                 break
-        return events
+        return b""
 
-    @staticmethod
-    def _may_pass(command: _Command) -> bool:
+    def _alone(self) -> bool:
+        """Whether what comes belongs to the answer of one command that is one result, and can be looked at later."""
+        if len(self._waiting) != 1:
+            return False
+        command = self._waiting[0]
         return command.shape in (Shape.RESULTS, Shape.ROWS) and len(command.said) <= 1
 
-    def _begun(self, command: _Command, payload: bytes, ok: bool, events: list[Event]) -> None:
+    def _heed_result(self, result: Result, mark: int, payload: bytes, events: list[Event]) -> None:
+        """Look into what came of a result that is followed."""
+        if mark & Mark.COLUMN:
+            result.column(payload)
+        if mark & (Mark.OVER | Mark.CURSOR | Mark.END):
+            broken = "" if mark & Mark.OVER else "its rows come by a cursor"
+            if not mark & (Mark.OVER | Mark.CURSOR):
+                broken = f"the server broke off with error {int.from_bytes(payload[1:3], 'little')}"
+            events.append(result.answered(broken))
+            self._result = None
+        elif self._tracker.in_rows and not result.begun and not result.begin():
+            self._result = None
+
+    def _begun(self, command: Command, payload: bytes, ok: bool, events: list[Event]) -> None:
         if command.then is not None:
             command.then(payload)
             command.then = None
@@ -196,7 +244,7 @@ class Observer:
             command.said = command.decide()
             command.decide = None
         if command.begun < len(command.said):
-            event, several = command.said[command.begun]
+            event, several, pins = command.said[command.begun]
             if command.told == command.begun:
                 events.append(event)
                 command.told += 1
@@ -204,8 +252,20 @@ class Observer:
                 command.begun += 1
             if isinstance(event, Executed):
                 self._heed(event)
+                if (pins or self._watch.digest) and not several and self._tracker.in_result:
+                    self._result = self._follow(event, pins, command.binary)
         if ok and self._tracks_session:
             self._process_changes(payload, events)
+
+    def _follow(self, event: Executed, pins: bool, binary: bool) -> Result:
+        return Result(
+            event,
+            pins=pins,
+            digest=self._watch.digest,
+            binary=binary,
+            deprecate_eof=bool(self._capabilities & Capabilities.CLIENT_DEPRECATE_EOF),
+            extended=bool(self._extended & ExtendedCapabilities.EXTENDED_METADATA),
+        )
 
     def _process_changes(self, payload: bytes, events: list[Event]) -> None:
         for kind, data in session_track.changes(payload):
@@ -243,11 +303,11 @@ class Observer:
         if shape is Shape.OPAQUE:
             raise PeerProtocolError("a replication stream")
         handler = _HANDLERS.get(code)
-        command = handler(self, payload) if handler else _Command(shape)
+        command = handler(self, payload) if handler else Command(shape)
         if shape is not Shape.NONE:
             self._wait(command)
 
-    def _wait(self, command: _Command) -> None:
+    def _wait(self, command: Command) -> None:
         if self._passing:
             if not may_end_response(self._tail):
                 raise PeerProtocolError("the client did not wait for the end of an answer")
@@ -260,42 +320,46 @@ class Observer:
             raise PeerProtocolError(f"more than {MOST_WAITING} commands without an answer")
         self._waiting.append(command)
 
-    def _process_query(self, payload: bytes) -> _Command:
+    def _process_query(self, payload: bytes) -> Command:
         start = 1
         if self._has_attributes:
             try:
                 start = skip_attributes(payload)
             except PeerProtocolError as error:
-                return _Command(Shape.RESULTS, [self._unread("QUERY", len(payload), str(error))])
-        return _Command(Shape.RESULTS, [self._said(part) for part in self._read(payload[start:])])
+                return Command(Shape.RESULTS, [self._unread("QUERY", len(payload), str(error))])
+        return Command(Shape.RESULTS, [self._said(part) for part in self._read(payload[start:])])
 
     def _read(self, sql: bytes) -> list[Part]:
         length = self._client.length
         if length > LONGEST_STATEMENT:
             verb = re.sub(rb"\W.*", b"", sql[:64].strip(), flags=re.DOTALL).decode("ascii", "replace").upper()
             return [Part(Keep.UNREAD, verb or "?", "", b"", length, f"longer than {LONGEST_STATEMENT >> 20} MB")]
-        escapes = not self._tracker.status & NO_BACKSLASH_ESCAPES
-        return privacy.read(sql, backslash=escapes)
+        return privacy.read(sql, backslash=self._escapes)
+
+    @property
+    def _escapes(self) -> bool:
+        return not self._tracker.status & NO_BACKSLASH_ESCAPES
 
     def _said(self, part: Part, parameters: tuple[str, ...] | None = None) -> Said:
         if part.keep is Keep.WHOLE:
-            return Executed(self._connection, part.text, parameters, part.length), part.several
+            event = Executed(self._connection, part.text, parameters, part.length)
+            return Said(event, part.several, self._watch.pins(part.text, backslash=self._escapes))
         if part.keep is Keep.NOTE:
-            return Noted(self._connection, part.verb, part.table, part.length), False
+            return Said(Noted(self._connection, part.verb, part.table, part.length))
         return self._unread(part.verb, part.length, part.reason)
 
     def _unread(self, verb: str, length: int, reason: str) -> Said:
-        return Unread(self._connection, verb, length, reason), False
+        return Said(Unread(self._connection, verb, length, reason))
 
-    def _process_init_db(self, payload: bytes) -> _Command:
+    def _process_init_db(self, payload: bytes) -> Command:
         schema = payload[1:].decode(errors="replace")
-        return _Command(Shape.ONE, [(SchemaChanged(self._connection, schema or None), False)])
+        return Command(Shape.ONE, [Said(SchemaChanged(self._connection, schema or None))])
 
-    def _process_drop_db(self, payload: bytes) -> _Command:
+    def _process_drop_db(self, payload: bytes) -> Command:
         schema = payload[1:].decode(errors="replace")
-        return _Command(Shape.ONE, [(Noted(self._connection, "DROP", schema, len(payload)), False)])
+        return Command(Shape.ONE, [Said(Noted(self._connection, "DROP", schema, len(payload)))])
 
-    def _process_change_user(self, payload: bytes) -> _Command:
+    def _process_change_user(self, payload: bytes) -> Command:
         take = Take(payload, 1)
         user = take.until_nul().decode(errors="replace")
         if self._capabilities & Capabilities.CLIENT_SECURE_CONNECTION:
@@ -310,51 +374,51 @@ class Observer:
             self._charset = charset_of(collation)[0]
 
         event = UserChanged(self._connection, user, schema or None, collation)
-        return _Command(Shape.LOGIN, [(event, False)], changed)
+        return Command(Shape.LOGIN, [Said(event)], changed)
 
-    def _process_reset(self, _payload: bytes) -> _Command:
+    def _process_reset(self, _payload: bytes) -> Command:
         def reset(_payload: bytes) -> None:
             self._prepared.forget()
             self._charset = None
 
-        return _Command(Shape.ONE, [(SessionReset(self._connection), False)], reset)
+        return Command(Shape.ONE, [Said(SessionReset(self._connection))], reset)
 
     # -- prepared statements
 
-    def _process_prepare(self, payload: bytes) -> _Command:
+    def _process_prepare(self, payload: bytes) -> Command:
         parts = self._read(payload[1:])
         if len(parts) == 1:
             part = parts[0]
         else:
             part = Part(Keep.UNREAD, "PREPARE", "", b"", len(payload), "several statements where one may stand")
         self._prepared.expect()
-        return _Command(Shape.PREPARED, then=lambda answer: self._prepared.remember(part, answer))
+        return Command(Shape.PREPARED, then=lambda answer: self._prepared.remember(part, answer))
 
-    def _process_execute(self, payload: bytes) -> _Command:
+    def _process_execute(self, payload: bytes) -> Command:
         length = self._client.length
 
         def decide() -> list[Said]:
             return [self._said(*self._prepared.execute(payload, length, self._charset))]
 
         if self._prepared.is_known(payload):
-            return _Command(Shape.RESULTS, decide())
+            return Command(Shape.RESULTS, decide(), binary=True)
         # Its COM_STMT_PREPARE may still be on its way; by the time of the answer it has been answered too.
-        return _Command(Shape.RESULTS, decide=decide)
+        return Command(Shape.RESULTS, decide=decide, binary=True)
 
-    def _process_long_data(self, payload: bytes) -> _Command:
+    def _process_long_data(self, payload: bytes) -> Command:
         self._prepared.add_long_data(payload, self._client.length)
-        return _Command(Shape.NONE)
+        return Command(Shape.NONE)
 
-    def _process_close(self, payload: bytes) -> _Command:
+    def _process_close(self, payload: bytes) -> Command:
         self._prepared.close(payload)
-        return _Command(Shape.NONE)
+        return Command(Shape.NONE)
 
-    def _process_stmt_reset(self, payload: bytes) -> _Command:
+    def _process_stmt_reset(self, payload: bytes) -> Command:
         self._prepared.reset(payload)
-        return _Command(Shape.ONE)
+        return Command(Shape.ONE)
 
 
-_HANDLERS: dict[int, Callable[[Observer, bytes], _Command]] = {
+_HANDLERS: dict[int, Callable[[Observer, bytes], Command]] = {
     Commands.COM_QUERY: Observer._process_query,
     Commands.COM_INIT_DB: Observer._process_init_db,
     Commands.COM_DROP_DB: Observer._process_drop_db,

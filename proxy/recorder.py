@@ -13,6 +13,7 @@ import fcntl
 import os
 import sys
 import time
+import zlib
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -27,7 +28,7 @@ from proxy.errors import JournalError, ProxyError, StoreError
 from proxy.journal import Entry
 from proxy.paths import Home, open_private
 from proxy.reader import Reader, unresolved
-from proxy.records import NewLost, NewStatement
+from proxy.records import NewLost, NewResult, NewStatement
 from proxy.store import Store
 from proxy.store_rows import Key, reading_key
 
@@ -77,14 +78,24 @@ class Interpreter:
 
     def __init__(self) -> None:
         self._contexts: dict[int, Context] = {}
+        #: What a result that comes next on a connection belongs to: a text, by its checksum.
+        self._asked: dict[int, int] = {}
 
-    def feed(self, event: events.Event) -> list[Resolved]:
-        """Follow an event; the statements it executed, each with its context."""
+    def feed(self, event: events.Event) -> list[Resolved] | None:
+        """Follow an event; the statements it executed, each with its context. None for the result of a statement that
+        is not known."""
+        asked = self._asked.pop(event.connection, None)
         match event:
+            case events.Answered(statement=statement):
+                return [] if asked == statement else None
             case events.Closed(connection):
                 self._contexts.pop(connection, None)
                 return []
-            case events.Lost() | events.Unread():
+            case events.Lost(connection):
+                if not connection:
+                    self._asked.clear()
+                return []
+            case events.Unread():
                 return []
         context = self._contexts.setdefault(event.connection, Context())
         match event:
@@ -98,8 +109,11 @@ class Interpreter:
                 context.reset()
             case events.Noted(verb=verb, table=names):
                 context.noted(verb, names)
-            case events.Executed(sql=sql, parameters=parameters):
-                return list(context.executed(sql, parameters))
+            case events.Executed(connection, sql, parameters):
+                resolved = list(context.executed(sql, parameters))
+                if len(resolved) == 1:
+                    self._asked[connection] = zlib.crc32(sql)
+                return resolved
         return []
 
 
@@ -108,9 +122,16 @@ _INSERTING = frozenset({"INSERT", "REPLACE", "LOAD"})
 _WRITTEN = "its rows come along only where something fetched them; its text was not kept"
 
 
-def interpret(entry: Entry, resolved: list[Resolved], readings: Readings) -> list[NewStatement | NewLost]:
-    """What is stored of an entry."""
+New = NewStatement | NewResult | NewLost
+
+
+def interpret(entry: Entry, resolved: list[Resolved] | None, readings: Readings) -> list[New]:
+    """What is stored of an entry, of which the `Interpreter` gave `resolved`."""
+    if resolved is None:
+        return []
     match entry.event:
+        case events.Answered(connection):
+            return [NewResult(connection, entry.event)]
         case events.Executed(connection=connection):
             return [_executed(connection, entry.time, each, readings) for each in resolved]
         case events.Noted(connection, verb, table, length):
@@ -169,14 +190,14 @@ class Taker:
         for stretch in _stretches(journal.read(self._path, self._position)):
             fed = [(entry, self._interpreter.feed(entry.event)) for entry in stretch]
             fresh = [each for each in fed if self._stored is None or each[0].end > self._stored]
-            self._readings.prefetch([each for _, statements in fresh for each in statements if not each.problem])
+            self._readings.prefetch([each for _, resolved in fresh for each in resolved or () if not each.problem])
             self._position = stretch[-1].end
             self._store_stretch(fresh)
             self._readings.trim()
 
-    def _store_stretch(self, fresh: list[tuple[Entry, list[Resolved]]]) -> None:
+    def _store_stretch(self, fresh: list[tuple[Entry, list[Resolved] | None]]) -> None:
         """Read the statements, and store as time goes: a slow one must not keep the others waiting."""
-        batch: list[NewStatement | NewLost] = []
+        batch: list[New] = []
         began = time.monotonic()
         for number, (entry, statements) in enumerate(fresh, 1):
             batch += interpret(entry, statements, self._readings)
@@ -184,14 +205,24 @@ class Taker:
                 self._store_batch(batch, entry.end)
                 batch, began = [], time.monotonic()
 
-    def _store_batch(self, batch: list[NewStatement | NewLost], end: int) -> None:
+    def _store_batch(self, batch: list[New], end: int) -> None:
         header = self._header
+        statements: list[NewStatement] = []
+        results: list[tuple[int | None, NewResult]] = []
+        last: dict[int, int] = {}
+        for each in batch:
+            if isinstance(each, NewStatement):
+                last[each.connection] = len(statements)
+                statements.append(each)
+            elif isinstance(each, NewResult):
+                results.append((last.get(each.connection), each))
         self._store.add(
             self._path.name,
             (header.paper, header.analysis, header.server, header.created),
-            [each for each in batch if isinstance(each, NewStatement)],
+            statements,
             [each for each in batch if isinstance(each, NewLost)],
             (self._stored, end),
+            results,
         )
         self._stored = end
 
@@ -203,7 +234,7 @@ def _stretches(entries: Iterator[Entry]) -> Iterator[list[Entry]]:
     try:
         for entry in entries:
             stretch.append(entry)
-            size += len(entry.event.sql) if isinstance(entry.event, events.Executed) else 0
+            size += _size_of(entry.event)
             if len(stretch) >= _STRETCH or size > _STRETCH_BYTES:
                 yield stretch
                 stretch, size = [], 0
@@ -213,6 +244,15 @@ def _stretches(entries: Iterator[Entry]) -> Iterator[list[Entry]]:
         raise
     if stretch:
         yield stretch
+
+
+def _size_of(event: events.Event) -> int:
+    match event:
+        case events.Executed(sql=sql):
+            return len(sql)
+        case events.Answered(keys=keys):
+            return len(keys or b"")
+    return 0
 
 
 def _lock_path(path: Path) -> Path:

@@ -25,6 +25,7 @@ from proxy.journal import Header, JournalWriter
 from proxy.paths import Home, RunningProxy, announce, open_private, running
 from proxy.probe import probe, refuse_own
 from proxy.relay import Proxy
+from proxy.results import NO_WATCH, Watch
 from proxy.store import Store
 
 #: How long the end of a recording waits for the worker; what it has not taken waits in the journal.
@@ -34,7 +35,8 @@ _WORKER_POLL = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to record: `listen` and `server` are addresses, `command` is empty when the proxy only serves."""
+    """What to record: `listen` and `server` are addresses, `command` is empty when the proxy only serves, `watch` says
+    what is wanted of results."""
 
     paper: str
     analysis: str
@@ -42,6 +44,7 @@ class Plan:
     listen: ServerAddress
     certificate: Certificate | None
     command: tuple[str, ...]
+    watch: Watch = NO_WATCH
 
 
 def run(home: Home, plan: Plan, say: Callable[[str], None]) -> int:
@@ -135,7 +138,9 @@ class _Recording:
     async def _listen(self, journal: JournalWriter) -> Proxy:
         listen, server = self._plan.listen, self._plan.server
         try:
-            return await Proxy.start(listen.host, listen.port, server.host, server.port, self._certificate, journal)
+            return await Proxy.start(
+                listen.host, listen.port, server.host, server.port, self._certificate, journal, self._plan.watch
+            )
         except OSError as error:
             taken = error.errno == errno.EADDRINUSE
             why = "it is in use" if taken else error.strerror or str(error)

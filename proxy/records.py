@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from graph.leaves import Reading
 from graph.names import TableName
 from graph.statement import Session, Statement, StatementClass
+from proxy.events import Answered
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,14 @@ class NewStatement:
 
 
 @dataclass(frozen=True, slots=True)
+class NewResult:
+    """The result of the statement before it on the same connection, to be stored."""
+
+    connection: int
+    answered: Answered
+
+
+@dataclass(frozen=True, slots=True)
 class NewLost:
     """A gap to be stored."""
 
@@ -36,9 +45,20 @@ class NewLost:
 
 
 @dataclass(frozen=True, slots=True)
+class Result:
+    """What was seen of a statement's result; `pinned`: the keys of its rows were kept. See `proxy.events.Answered`."""
+
+    rows: int
+    digest: str | None
+    pinned: bool
+    dropped: str
+    broken: str
+
+
+@dataclass(frozen=True, slots=True)
 class Recorded:
     """A recorded statement. `statement.sql` is "" when the text was not kept: then `verb`, `table`, `length` say what
-    it was. `time` in ns since 1970."""
+    it was. `time` in ns since 1970. `result` None: its result was not looked into."""
 
     statement: Statement
     statement_class: StatementClass
@@ -48,6 +68,7 @@ class Recorded:
     verb: str
     table: str
     length: int
+    result: Result | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,7 @@ from proxy.handshake import Action, Done, Fail, Handshake, Send, StartTls
 from proxy.leg import Leg
 from proxy.observer import Observer
 from proxy.protocol import Side, error_payload, packet
+from proxy.results import NO_WATCH, Watch
 from proxy.sink import GuardedSink, Sink
 from proxy.tls import client_context, server_context
 
@@ -40,8 +41,11 @@ CANNOT_CONNECT = 2003
 class Proxy:
     """A listener, and the connections that came through it. `Proxy.start` makes one."""
 
-    def __init__(self, server_host: str, server_port: int, certificate: Certificate | None, sink: Sink) -> None:
+    def __init__(
+        self, server_host: str, server_port: int, certificate: Certificate | None, sink: Sink, watch: Watch = NO_WATCH
+    ) -> None:
         self.server = (server_host, server_port)
+        self.watch = watch
         self.connections_seen = 0
         self.offered_tls = _tls_context(certificate)
         self.upstream_tls = client_context()
@@ -60,13 +64,14 @@ class Proxy:
         server_port: int,
         certificate: Certificate | None,
         sink: Sink,
+        watch: Watch = NO_WATCH,
     ) -> Proxy:
-        """Listen and serve until `stop`. Port 0 takes a free one.
+        """Listen and serve until `stop`. Port 0 takes a free one; `watch` says what is wanted of results.
 
         OSError when the address cannot be taken; InputError when the certificate cannot be used, or when the server is
         this very proxy.
         """
-        proxy = cls(server_host, server_port, certificate, sink)
+        proxy = cls(server_host, server_port, certificate, sink, watch)
         loop = asyncio.get_running_loop()
         proxy._listener = await loop.create_server(proxy._accept, listen_host, listen_port, backlog=BACKLOG)
         if await proxy._is_own_address(server_host, server_port):
@@ -184,6 +189,8 @@ class _Connection:
             if events := observer.server_bytes(data):
                 self._write(events)
             self.client.send(data)
+            if observer.behind and (events := observer.catch_up()):
+                self._write(events)
         else:
             self.server.send(data)
             if events := observer.client_bytes(data):
@@ -278,6 +285,7 @@ class _Connection:
             done.extended,
             collation=done.collation,
             status=done.status,
+            watch=self._proxy.watch,
         )
         self._write([Connected(self._number, done.thread_id, done.user, done.schema, done.collation)])
 
@@ -307,7 +315,7 @@ class _Connection:
         if sockets or not self._connected:
             return
         if self._observer is not None:
-            self._proxy.journal.write([Closed(self._number)])
+            self._proxy.journal.write([*self._observer.close(), Closed(self._number)])
             self._observer = None
         self._proxy.closed(self)
 

@@ -106,6 +106,12 @@ class Mark:
     """The response is over."""
     UPLOAD = 8
     """The client's turn: packets of a local file, up to an empty one."""
+    COLUMN = 16
+    """The definition of one of a result's columns."""
+    OVER = 32
+    """A result set is over, as it should be."""
+    CURSOR = 64
+    """… or will be: its rows come by COM_STMT_FETCH."""
 
 
 class _State(Enum):
@@ -134,6 +140,16 @@ class ResponseTracker:
         """A command was sent that is answered like this."""
         self._shape = shape
         self._state = _State.BEGIN
+
+    @property
+    def in_result(self) -> bool:
+        """Whether the head of a result set was the last that came, or what belongs to it."""
+        return self._state in (_State.COLUMNS, _State.COLUMNS_EOF, _State.ROWS)
+
+    @property
+    def in_rows(self) -> bool:
+        """Whether rows of a result come next."""
+        return self._state is _State.ROWS
 
     def uploaded(self) -> None:
         """The client has sent its local file."""
@@ -196,7 +212,7 @@ class ResponseTracker:
         self._left -= 1
         if not self._left:
             self._columns_over()
-        return Mark.NOTHING
+        return Mark.COLUMN
 
     def _columns_over(self) -> None:
         self._state = _State.ROWS if self._deprecate_eof else _State.COLUMNS_EOF
@@ -206,7 +222,7 @@ class ResponseTracker:
             raise PeerProtocolError("no EOF packet behind the column definitions")
         self.status = Take(payload, 3).integer(2)
         if self.status & _CURSOR:
-            return self._next_result()
+            return Mark.CURSOR | self._next_result()
         self._state = _State.ROWS
         return Mark.NOTHING
 
@@ -215,7 +231,9 @@ class ResponseTracker:
         if first != Header.EOF or length > longest:
             return Mark.NOTHING
         self.status = _ok_status(payload) if self._deprecate_eof else Take(payload, 3).integer(2)
-        return self._next_result() if self._shape is Shape.RESULTS else Mark.END
+        if self._shape is not Shape.RESULTS:
+            return Mark.END
+        return (Mark.CURSOR if self.status & _CURSOR else Mark.OVER) | self._next_result()
 
     def _process_prepared(self, first: int, payload: bytes) -> int:
         if first != Header.OK:

@@ -13,18 +13,32 @@ from sqlalchemy import delete, func, insert, select, text  # noqa: TID251
 
 from graph.leaves import Occurrence, Reading
 from graph.names import TableName
-from graph.statement import Session, Statement, StatementClass
+from graph.statement import Pinned, Session, Statement, StatementClass
 from proxy.errors import InputError, StoreError
-from proxy.records import AnalysisSummary, Lost, NewLost, NewStatement, PaperSummary, Recorded, TableUse
+from proxy.events import KeyColumn
+from proxy.pins import Useless, unpack
+from proxy.records import (
+    AnalysisSummary,
+    Lost,
+    NewLost,
+    NewResult,
+    NewStatement,
+    PaperSummary,
+    Recorded,
+    Result,
+    TableUse,
+)
 from proxy.store_file import StoreFile
-from proxy.store_rows import Key, StatementWriter, analysis_id, remove
+from proxy.store_rows import Key, StatementWriter, add_results, analysis_id, remove
 from proxy.tables import (
     Analysis,
     Journal,
+    KeySet,
     LostRow,
     OccurrenceRow,
     Paper,
     ReadingRow,
+    ResultRow,
     SessionContext,
     StatementRow,
     Text,
@@ -82,17 +96,21 @@ class Store(StoreFile):
         statements: Sequence[NewStatement],
         lost: Sequence[NewLost],
         offsets: tuple[int | None, int],
+        results: Sequence[tuple[int | None, NewResult]] = (),
     ) -> None:
         """Store what a stretch of a journal holds, and that it was taken, in one transaction.
 
         `analysis`: paper, analysis, server, created, as in the journal's header. `offsets`: where the stretch begins
-        (None: nothing was taken before) and ends. Raises StoreError when another process took it meanwhile.
+        (None: nothing was taken before) and ends. `results` come with the place of their statement in `statements`;
+        None means the last one that was stored before of their connection.
+        Raises StoreError when another process took it meanwhile.
         """
         with self.writing() as connection:
             if connection.scalar(select(Journal.offset).where(Journal.name == journal)) != offsets[0]:
                 raise StoreError(f"the journal {journal} is taken by another process; try again")
             number = analysis_id(connection, *analysis)
-            self._writer.add(connection, journal, number, statements)
+            first = self._writer.add(connection, journal, number, statements)
+            add_results(connection, journal, first, results)
             for gap in lost:
                 connection.execute(insert(LostRow).values(analysis_id=number, **asdict(gap)))
             values = {"name": journal, "offset": offsets[1]}
@@ -153,12 +171,13 @@ class Store(StoreFile):
         """The statements of a paper in the order of their recording. Raises InputError for an unknown one."""
         self.paper(paper, analysis)
         query = (
-            select(StatementRow, Analysis.name.label("analysis"), Text.sql, SessionContext.context)
+            select(StatementRow, Analysis.name.label("analysis"), Text.sql, SessionContext.context, *_RESULT)
             .join(Analysis, StatementRow.analysis_id == Analysis.id)
             .join(Paper, Analysis.paper_id == Paper.id)
             .outerjoin(ReadingRow, StatementRow.reading_id == ReadingRow.id)
             .outerjoin(Text, ReadingRow.text_id == Text.id)
             .outerjoin(SessionContext, ReadingRow.session_id == SessionContext.id)
+            .outerjoin(ResultRow, ResultRow.statement_id == StatementRow.id)
             .where(Paper.name == paper, StatementRow.statement_class.in_([each.value for each in classes]))
             .order_by(StatementRow.id)
         )
@@ -167,6 +186,27 @@ class Store(StoreFile):
         sessions: dict[str | None, Session] = {None: Session()}
         with self.reading() as connection:
             return [_recorded(row, sessions) for row in connection.execute(query)]
+
+    def pins(self, paper: str) -> dict[int, Pinned | str]:
+        """What the results of a paper's statements showed of their rows' keys, by the statement's id; a text says why
+        what was kept is of no use."""
+        query = (
+            select(ResultRow.statement_id, ResultRow.key_columns, KeySet.id, KeySet.data)
+            .join(KeySet)
+            .join(StatementRow, ResultRow.statement_id == StatementRow.id)
+            .join(Analysis, StatementRow.analysis_id == Analysis.id)
+            .join(Paper)
+            .where(Paper.name == paper)
+        )
+        known: dict[tuple[int, str], Pinned | str] = {}
+        found: dict[int, Pinned | str] = {}
+        with self.reading() as connection:
+            for number, columns, key_set, data in connection.execute(query):
+                described = columns or "[]"
+                if (key_set, described) not in known:
+                    known[key_set, described] = _unpacked(described, data)
+                found[number] = known[key_set, described]
+        return found
 
     def lost(self, paper: str, analysis: str | None = None) -> list[Lost]:
         """The gaps in a paper's recording."""
@@ -247,4 +287,18 @@ def _recorded(row: Any, sessions: dict[str | None, Session]) -> Recorded:
         verb=row.verb,
         table=row.table_name,
         length=row.length,
+        result=None
+        if row.rows is None
+        else Result(row.rows, row.digest, row.key_set_id is not None, row.dropped, row.broken),
     )
+
+
+#: What `_recorded` needs of a result.
+_RESULT = (ResultRow.rows, ResultRow.digest, ResultRow.key_set_id, ResultRow.dropped, ResultRow.broken)
+
+
+def _unpacked(columns: str, data: bytes) -> Pinned | str:
+    try:
+        return unpack([KeyColumn(*column) for column in json.loads(columns)], data)
+    except Useless as error:
+        return str(error)

@@ -13,14 +13,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
-from sqlalchemy import URL, Connection, create_engine, event, insert, inspect, select  # noqa: TID251
+from sqlalchemy import URL, Connection, create_engine, event, insert, inspect, select, update  # noqa: TID251
 from sqlalchemy.exc import DatabaseError  # noqa: TID251
 
 from proxy.errors import StoreError
 from proxy.paths import open_private
 from proxy.tables import Base, Meta
 
-VERSION = 1
+VERSION = 2
 _BUSY_SECONDS = 60
 
 
@@ -92,6 +92,14 @@ class StoreFile:
                 f"the store {self.path} has format version {found}, this djproxy reads up to {VERSION}; nothing "
                 "was changed. Use the newer djproxy that wrote it"
             )
+        if int(found) < VERSION:
+            self._upgrade()
+
+    def _upgrade(self) -> None:
+        """Version 2 has tables that version 1 lacks, and nothing else new."""
+        with self.writing() as connection:
+            Base.metadata.create_all(connection)
+            connection.execute(update(Meta).where(Meta.key == "format").values(value=str(VERSION)))
 
     def _make(self) -> None:
         with self._guarded():

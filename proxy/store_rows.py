@@ -12,14 +12,17 @@ from sqlalchemy import Connection, delete, func, insert, select, text, update  #
 
 from graph.leaves import Reading
 from graph.statement import Session, StatementClass
+from proxy import pins
 from proxy.errors import InputError
-from proxy.records import NewStatement
+from proxy.records import NewResult, NewStatement
 from proxy.tables import (
     Analysis,
+    KeySet,
     Meta,
     OccurrenceRow,
     Paper,
     ReadingRow,
+    ResultRow,
     SessionContext,
     StatementRow,
     Text,
@@ -29,6 +32,11 @@ from proxy.tables import (
 def digest(content: str) -> bytes:
     """What a text is found by."""
     return hashlib.sha256(content.encode("utf-8", "surrogatepass")).digest()
+
+
+def digest_bytes(content: bytes) -> bytes:
+    """What a set of keys is found by."""
+    return hashlib.sha256(content).digest()
 
 
 def session_json(session: Session) -> str:
@@ -54,10 +62,14 @@ class StatementWriter:
         self._known: dict[Key, int] = {}
         self._generation = ""
 
-    def add(self, connection: Connection, journal: str, analysis: int, statements: Sequence[NewStatement]) -> None:
-        """Store statements; one whose rows the next one on its connection counts becomes a preview."""
+    def add(self, connection: Connection, journal: str, analysis: int, statements: Sequence[NewStatement]) -> int:
+        """Store statements; one whose rows the next one on its connection counts becomes a preview.
+
+        Returns the id of the first; those that follow have the next ones.
+        """
+        last = connection.scalar(select(func.max(StatementRow.id))) or 0
         if not statements:
-            return
+            return last + 1
         self._refresh(connection)
         keys = [None if new.sql is None else reading_key(new.sql, new.session) for new in statements]
         unknown = {
@@ -65,9 +77,9 @@ class StatementWriter:
         }
         if unknown:
             self._known |= _add_readings(connection, unknown)
-        last = connection.scalar(select(func.max(StatementRow.id))) or 0
         rows = [
             {
+                "id": number,
                 "analysis_id": analysis,
                 "journal": journal,
                 "connection": new.connection,
@@ -79,11 +91,12 @@ class StatementWriter:
                 "statement_class": new.statement_class.value,
                 "reason": new.reason,
             }
-            for key, new in zip(keys, statements, strict=True)
+            for number, (key, new) in enumerate(zip(keys, statements, strict=True), last + 1)
         ]
         connection.execute(insert(StatementRow), rows)
         if any(new.reading is not None and new.reading.count_of is not None for new in statements):
             _pair_previews(connection, last)
+        return last + 1
 
     def _refresh(self, connection: Connection) -> None:
         """Forget the ids known here when rows were removed since they were read."""
@@ -91,6 +104,37 @@ class StatementWriter:
         if generation != self._generation or len(self._known) > _KNOWN:
             self._known.clear()
             self._generation = generation
+
+
+def add_results(
+    connection: Connection, journal: str, first: int, results: Sequence[tuple[int | None, NewResult]]
+) -> None:
+    """Store results, each with the place of its statement among those just stored, of which the first has the id
+    `first`; None: it is the last one stored of its connection before."""
+    packed = {digest_bytes(keys): keys for _, new in results if (keys := new.answered.keys) is not None}
+    sets = _ids(connection, KeySet, {key: {"data": pins.pack(keys)} for key, keys in packed.items()}) if packed else {}
+    for place, new in results:
+        number = _last_statement(connection, journal, new.connection, first) if place is None else first + place
+        if number is None:
+            continue
+        answered = new.answered
+        row = {
+            "statement_id": number,
+            "rows": answered.rows,
+            "digest": answered.digest,
+            "key_columns": json.dumps(answered.columns, ensure_ascii=False) if answered.columns else None,
+            "key_set_id": None if answered.keys is None else sets[digest_bytes(answered.keys)],
+            "dropped": answered.dropped,
+            "broken": answered.broken,
+        }
+        connection.execute(insert(ResultRow).prefix_with("OR REPLACE"), row)
+
+
+def _last_statement(connection: Connection, journal: str, number: int, before: int) -> int | None:
+    query = select(func.max(StatementRow.id)).where(
+        StatementRow.journal == journal, StatementRow.connection == number, StatementRow.id < before
+    )
+    return connection.scalar(query)
 
 
 def _add_readings(connection: Connection, unknown: Mapping[Key, NewStatement]) -> dict[Key, int]:
@@ -227,6 +271,7 @@ _ORPHANS = (
     "DELETE FROM readings WHERE id NOT IN (SELECT reading_id FROM statements WHERE reading_id IS NOT NULL)",
     "DELETE FROM texts WHERE id NOT IN (SELECT text_id FROM readings)",
     "DELETE FROM sessions WHERE id NOT IN (SELECT session_id FROM readings)",
+    "DELETE FROM key_sets WHERE id NOT IN (SELECT key_set_id FROM results WHERE key_set_id IS NOT NULL)",
 )
 
 

@@ -109,6 +109,28 @@ class StatementRow(Base):
     reason: Mapped[str]
 
 
+class KeySet(Base):
+    """Values of key columns that results showed, packed as `proxy.pins` does; equal ones are kept once."""
+
+    __tablename__ = "key_sets"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    digest: Mapped[bytes] = mapped_column(unique=True)
+    data: Mapped[bytes]
+
+
+class ResultRow(Base):
+    """What is known of the result of a statement; see `proxy.events.Answered`. `key_columns` is JSON."""
+
+    __tablename__ = "results"
+    statement_id: Mapped[int] = mapped_column(ForeignKey("statements.id", ondelete="CASCADE"), primary_key=True)
+    rows: Mapped[int]
+    digest: Mapped[str | None]
+    key_columns: Mapped[str | None]
+    key_set_id: Mapped[int | None] = mapped_column(ForeignKey("key_sets.id"), index=True)
+    dropped: Mapped[str]
+    broken: Mapped[str]
+
+
 class LostRow(Base):
     """A stretch of a recording that is missing; connection 0 stands for all."""
 

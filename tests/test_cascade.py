@@ -18,7 +18,7 @@ from graph.keys import key_columns, key_expression
 from graph.leaves.rules import Output, Role, Rule, RuleKind
 from graph.names import TableName
 from graph.schema import Schema, read_schema
-from graph.slice import Slice
+from graph.slice import PinCheck, Slice
 from tests.closure_cases import Case, Link
 
 
@@ -594,3 +594,55 @@ def test_random_schemas_against_brute_force(
     finally:
         server.execute(f"DROP DATABASE {schema}")
     assert keys(found) == some(case.closure(leaves))
+
+
+def pinned(schema: str, table: str, keys: set[tuple[Any, ...]], sql: str = "") -> Rule:
+    """The rule for rows that recorded results named."""
+    output = Output(TableName(schema, table), Role.TARGET)
+    return Rule(RuleKind.LEAF, sql, (output,), statement=7, reason="named", keys=frozenset(keys))
+
+
+def test_pinned_rows_are_taken_as_far_as_they_are_there(server: PrivateServer, reader: Database, database: str) -> None:
+    load(server, database, PAIRS)
+    read = read_schema(reader, [TableName(database, "session")])
+    sql = f"SELECT subject, session FROM {database}.session WHERE session = 1 AND subject < 2"
+    found = cascade(reader, read, [pinned(database, "session", {(0, 1), (3, 2), (99, 1)}, sql)])
+    assert keys(found)["session"] == {(0, 1), (3, 2)}
+    assert keys(found)["subject"] == {(0,), (3,), (1,), (5,)}
+    assert found.pins == (PinCheck(7, TableName(database, "session"), pinned=3, missing=1, gone=1, new=1),)
+    assert found.tables[TableName(database, "session")].reasons == ("named",)
+
+
+def test_pinned_rows_alone_are_compared_with_nothing(server: PrivateServer, reader: Database, database: str) -> None:
+    load(server, database, PAIRS)
+    read = read_schema(reader, [TableName(database, "session")])
+    found = cascade(reader, read, [pinned(database, "session", {(0, 1)}), pinned(database, "session", set())])
+    assert [(check.pinned, check.missing, check.gone, check.new) for check in found.pins] == [
+        (1, 0, None, None),
+        (0, 0, None, None),
+    ]
+    assert not any(check.differs for check in found.pins)
+
+
+def test_a_comparison_that_the_server_refuses_ends_nothing(
+    server: PrivateServer, reader: Database, database: str
+) -> None:
+    load(server, database, PAIRS)
+    read = read_schema(reader, [TableName(database, "session")])
+    found = cascade(reader, read, [pinned(database, "session", {(0, 1)}, "SELECT nothing")])
+    assert keys(found)["session"] == {(0, 1)}
+    assert found.refused == {}
+    assert found.pins[0].gone is None
+
+
+def test_a_pinned_key_that_is_written_otherwise_now_is_not_missing(
+    server: PrivateServer, reader: Database, database: str
+) -> None:
+    server.execute(
+        f"CREATE TABLE {database}.mouse (name VARCHAR(9) COLLATE utf8mb4_general_ci PRIMARY KEY)",
+        f"INSERT INTO {database}.mouse VALUES ('mouse1')",
+    )
+    read = read_schema(reader, [TableName(database, "mouse")])
+    found = cascade(reader, read, [pinned(database, "mouse", {("Mouse1",), ("Mouse2",)})])
+    assert keys(found)["mouse"] == {("mouse1",)}
+    assert (found.pins[0].pinned, found.pins[0].missing) == (2, 1)

@@ -33,6 +33,10 @@ EVENTS: list[events.Event] = [
     events.UserChanged(1, "other", "lab", 45),
     events.SessionReset(1),
     events.Lost(1, "a bug"),
+    events.Answered(
+        1, 1 << 31, 2, "0" * 32, (events.KeyColumn("s", "a", "t", "é", "", "binary"),), b"\x01\xff", "", ""
+    ),
+    events.Answered(1, 0, 0, None, (), None, "too many", "the connection ended"),
     events.Closed(1),
 ]
 
@@ -40,6 +44,9 @@ _VALUES = {
     Field.NUMBER: st.integers(-(1 << 63), (1 << 63) - 1),
     Field.TEXT: st.none() | st.text(st.characters(codec="utf-8")),
     Field.BYTES: st.binary(),
+    Field.TABLE: st.lists(st.lists(st.text(st.characters(codec="utf-8")), max_size=3).map(tuple), max_size=3).map(
+        tuple
+    ),
     Field.TEXTS: st.none() | st.lists(st.text(st.characters(codec="utf-8")), max_size=3).map(tuple),
 }
 ANY_EVENT = st.one_of(*(st.builds(kind, *(_VALUES[field] for field in fields)) for kind, fields in KINDS.values()))
@@ -133,10 +140,19 @@ def test_a_damaged_header_is_refused(tmp_path: Path) -> None:
 def test_a_newer_version_is_refused(tmp_path: Path) -> None:
     path = written(tmp_path, EVENTS)
     content = bytearray(path.read_bytes())
-    struct.pack_into(">H", content, 8, 2)
+    struct.pack_into(">H", content, 8, 3)
     path.write_bytes(bytes(content))
-    with pytest.raises(JournalError, match=r"version 2.*newer djproxy"):
+    with pytest.raises(JournalError, match=r"version 3.*newer djproxy"):
         read_header(path)
+
+
+def test_an_older_version_is_read(tmp_path: Path) -> None:
+    batch = [event for event in EVENTS if not isinstance(event, events.Answered)]
+    path = written(tmp_path, batch)
+    content = bytearray(path.read_bytes())
+    struct.pack_into(">H", content, 8, 1)
+    path.write_bytes(bytes(content))
+    assert entries(path) == batch
 
 
 def test_an_unknown_kind_is_said(tmp_path: Path) -> None:

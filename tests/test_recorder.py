@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+import zlib
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
@@ -195,6 +196,51 @@ def test_a_preview_is_seen(home: Home) -> None:
         catch_up(home, store)
         classes = [each.statement_class for each in store.load("P")]
     assert classes == [StatementClass.PREVIEW, StatementClass.CHECK, StatementClass.DATA, StatementClass.CHECK]
+
+
+def answered(sql: str, connection: int = 1) -> events.Answered:
+    """The result of a statement, with a key."""
+    column = events.KeyColumn("lab", "t", "t", "id", "id", "binary")
+    return events.Answered(connection, zlib.crc32(sql.encode()), 1, None, (column,), b"\x017", "", "")
+
+
+def pinned(home: Home) -> list[str]:
+    """The texts of the statements of which keys are known."""
+    with Store(home.store) as store:
+        known = store.pins("P")
+        return [each.statement.sql for each in store.load("P") if each.statement.id in known]
+
+
+def test_a_result_finds_its_statement_across_stretches_and_restarts(home: Home) -> None:
+    journal = writer(home)
+    journal.write([events.Connected(2, 8, "u", "lab", 255)])
+    execute(journal, "SELECT 1 FROM t")
+    execute(journal, "SELECT 2 FROM t", connection=2)
+    catch(home)
+    journal.write([answered("SELECT 1 FROM t")])
+    execute(journal, "SELECT 3 FROM t", "SELECT 4 FROM t")
+    journal.write([answered("SELECT 2 FROM t", connection=2), answered("SELECT 4 FROM t")])
+    catch(home)
+    journal.close()
+    assert pinned(home) == ["SELECT 1 FROM t", "SELECT 2 FROM t", "SELECT 4 FROM t"]
+
+
+def test_a_result_of_a_statement_that_is_not_known_is_dropped(home: Home) -> None:
+    journal = writer(home)
+    execute(journal, "SELECT 1 FROM t")
+    journal.write([answered("SELECT 2 FROM t")])
+    execute(journal, "SELECT 3 FROM t")
+    journal.write([events.Noted(1, "INSERT", "lab.t", 9), answered("SELECT 3 FROM t")])
+    execute(journal, "SELECT 4 FROM t")
+    journal.write([events.Lost(0, "the journal could not be written"), answered("SELECT 4 FROM t")])
+    execute(journal, "SELECT 5 FROM t; SELECT 6 FROM t")
+    journal.write([answered("SELECT 5 FROM t; SELECT 6 FROM t")])
+    catch(home)
+    journal.close()
+    catch(home)
+    assert len(texts(home)) == 6
+    assert pinned(home) == []
+    assert journals(home.journals) == []
 
 
 def test_a_torn_tail_of_a_dead_proxy_is_dropped(home: Home) -> None:

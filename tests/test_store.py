@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
+from graph.digest import encode_row
 from graph.leaves import Occurrence, Reading
 from graph.names import TableName
-from graph.statement import Session, StatementClass
+from graph.statement import Pinned, PinnedColumn, Session, StatementClass
+from proxy import events
 from proxy.errors import InputError, StoreError
-from proxy.records import NewLost, NewStatement
+from proxy.pins import pack
+from proxy.records import NewLost, NewResult, NewStatement, Result
 from proxy.store import Store
 from proxy.store_rows import reading_key
 
@@ -36,12 +40,19 @@ def new(sql: str | None = "SELECT 1", reading: Reading | None = DATA, **changes:
     return NewStatement(**(values | changes))  # type: ignore[arg-type]
 
 
-def add(store: Store, *statements: NewStatement, paper: str = "P", analysis: str = "main", lost: int = 0) -> None:
+def add(
+    store: Store,
+    *statements: NewStatement,
+    paper: str = "P",
+    analysis: str = "main",
+    lost: int = 0,
+    results: Sequence[tuple[int | None, NewResult]] = (),
+) -> None:
     """One batch."""
     journal = f"{paper}/{analysis}"
     offset = store.offset(journal)
     gaps = [NewLost(0, 6, f"gap {number}") for number in range(lost)]
-    store.add(journal, (paper, analysis, "db:3306", 1), statements, gaps, (offset, (offset or 0) + 10))
+    store.add(journal, (paper, analysis, "db:3306", 1), statements, gaps, (offset, (offset or 0) + 10), results)
 
 
 @pytest.fixture
@@ -272,10 +283,117 @@ def test_a_newer_store_is_refused(path: Path) -> None:
     with Store(path) as store:
         add(store, new())
     with sqlite3.connect(path) as connection:
-        connection.execute("UPDATE meta SET value = '2' WHERE key = 'format'")
+        connection.execute("UPDATE meta SET value = '3' WHERE key = 'format'")
     connection.close()
-    with pytest.raises(StoreError, match=r"version 2.*newer djproxy"):
+    with pytest.raises(StoreError, match=r"version 3.*newer djproxy"):
         Store(path)
+
+
+def test_a_store_of_version_1_is_taken_on(path: Path) -> None:
+    with Store(path) as store:
+        add(store, new())
+    with sqlite3.connect(path) as connection:
+        connection.executescript(
+            "DROP TABLE results; DROP TABLE key_sets; UPDATE meta SET value = '1' WHERE key = 'format'"
+        )
+    connection.close()
+    with Store(path) as store:
+        assert [each.result for each in store.load("P")] == [None]
+        add(store, new("SELECT 2"), results=[(0, result(KEYS))])
+    with Store(path) as store:
+        assert list(store.pins("P")) == [2]
+
+
+COLUMNS = (
+    events.KeyColumn("lab", "x", "t", "id", "ident", "binary"),
+    events.KeyColumn("lab", "x", "t", "name", "name", "utf8mb4"),
+)
+KEYS = encode_row((b"1", "é".encode())) + encode_row((b"2" * 300, None)) + encode_row((b"1", "é".encode()))
+
+
+def result(
+    keys: bytes | None,
+    columns: tuple[events.KeyColumn, ...] = COLUMNS,
+    digest: str | None = "d" * 32,
+    connection: int = 1,
+    **trouble: str,
+) -> NewResult:
+    """A result to be stored."""
+    said = {"dropped": "", "broken": ""} | trouble
+    return NewResult(connection, events.Answered(connection, 7, 3, digest, columns, keys, **said))
+
+
+def test_results_come_out_with_their_statements(path: Path) -> None:
+    with Store(path) as store:
+        statements = [new("SELECT 1"), new("SELECT 2"), new("SELECT 3", connection=2), new("SELECT 4")]
+        results = [
+            (0, result(KEYS)),
+            (2, result(None, (), None, broken="the connection ended")),
+            (3, result(KEYS, digest=None)),
+        ]
+        add(store, *statements, results=results)
+        found = [each.result for each in store.load("P")]
+        pins = store.pins("P")
+    assert found == [
+        Result(3, "d" * 32, True, "", ""),
+        None,
+        Result(3, None, False, "", "the connection ended"),
+        Result(3, None, True, "", ""),
+    ]
+    columns = (PinnedColumn("lab", "x", "id", "ident"), PinnedColumn("lab", "x", "name", "name"))
+    assert pins == {number: Pinned(columns, frozenset({(b"1", "é"), (b"2" * 300, None)})) for number in (1, 4)}
+    assert _count(path, "key_sets") == 1
+
+
+def test_a_result_that_comes_later_belongs_to_the_last_statement_of_its_connection(path: Path) -> None:
+    with Store(path) as store:
+        add(store, new("SELECT 1"), new("SELECT 2"), new("SELECT 3", connection=2))
+        add(
+            store,
+            new("SELECT 4"),
+            results=[(None, result(KEYS)), (0, result(None)), (None, result(None, connection=9))],
+        )
+        add(store, new("SELECT 5"), paper="Q", results=[(None, result(KEYS))])
+        found = [each.result is not None and each.result.pinned for each in store.load("P")]
+    assert found == [False, True, False, False]
+    assert _count(path, "results") == 2
+
+
+@pytest.mark.parametrize(
+    ("charset", "value", "useless"),
+    [
+        ("utf8mb4", b"?", False),
+        ("utf8mb4", b"\xff", True),
+        ("latin1", b"\xe9", False),
+        ("latin1", b"a?", True),
+        ("utf8mb3", b"?", True),
+        ("geostd8", b"a", True),
+        ("", b"a", True),
+        ("binary", b"\xff?", False),
+    ],
+)
+def test_keys_that_the_character_set_may_have_lost(path: Path, charset: str, value: bytes, useless: bool) -> None:
+    column = events.KeyColumn("lab", "t", "t", "k", "k", charset)
+    with Store(path) as store:
+        add(store, new(), results=[(0, result(encode_row((value,)), (column,)))])
+        found = store.pins("P")[1]
+    assert isinstance(found, str) == useless
+    if isinstance(found, str):
+        assert "character set" in found
+
+
+def test_forget_removes_results_and_their_keys(path: Path) -> None:
+    other = encode_row((b"secret-key", b"x"))
+    with Store(path) as store:
+        add(store, new("SELECT 1"), new("SELECT 2"), results=[(0, result(KEYS)), (1, result(other))])
+        add(store, new("SELECT 1"), paper="Q", results=[(0, result(KEYS))])
+        store.forget("P", statements=[2])
+        assert _count(path, "key_sets") == 1
+        store.forget("P")
+        assert (_count(path, "results"), _count(path, "key_sets")) == (1, 1)
+        store.forget("Q")
+        assert (_count(path, "results"), _count(path, "key_sets")) == (0, 0)
+    assert all(pack(other) not in file.read_bytes() for file in path.parent.iterdir())
 
 
 def test_a_folder_that_does_not_exist_is_said(tmp_path: Path) -> None:

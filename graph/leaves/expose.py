@@ -180,13 +180,18 @@ def _plain(select: exp.Select, wanted: set[int], prepared: Prepared, *, keep: bo
     return select
 
 
+def reference(source: Source) -> str:
+    """How SQL in its block refers to a base table."""
+    if not source.node.alias and isinstance(source.node, exp.Table) and source.node.db:
+        return f"{identifier(source.node.db)}.{identifier(source.node.name)}"
+    return identifier(source.alias)
+
+
 def _base_keys(source: Source, prepared: Prepared) -> list[exp.Expr]:
     occurrence = source.occurrence
     assert occurrence is not None
     table = prepared.tables[occurrence]
-    prefix = identifier(source.alias)
-    if not source.node.alias and isinstance(source.node, exp.Table) and source.node.db:
-        prefix = f"{identifier(source.node.db)}.{identifier(source.node.name)}"
+    prefix = reference(source)
     return [
         exp.alias_(
             exp.Var(this=key_expression(table.column(column), f"{prefix}.{identifier(column)}")), name, quoted=True

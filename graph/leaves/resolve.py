@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 
 from sqlglot import exp
 
@@ -20,6 +21,7 @@ from graph.leaves.links import (
 )
 from graph.leaves.owners import is_correlated
 from graph.leaves.parse import LEXICAL_MODES, Query, Unreadable, modes, parse
+from graph.leaves.pins import NO_PINS, find_pins, pinned_rules
 from graph.leaves.prepare import prepare
 from graph.leaves.render import render
 from graph.leaves.rules import Output, Role, Rule, RuleKind
@@ -64,12 +66,15 @@ def _resolve(statement: Statement, query: Query, verdict: Verdict, schema: Schem
     _check_variables(query.tree, statement.session)
     asked = exists_query(query.tree)
     prepared = prepare(asked if asked is not None else query.tree, schema, statement.session.schema)
-    drafts = [*_lineage(prepared.tree, prepared, exists=asked is not None), *guards(prepared)]
+    drafts = [*guards(prepared)]
     for root, exists in _independent(prepared):
         drafts += _lineage(root, prepared, exists=exists)
     session = rule_session(statement.session)
-    rules = tuple(_rule(draft, prepared, session, statement.id) for draft in drafts)
-    reason = "; ".join(part for part in (verdict.reason, *_notes(prepared, asked)) if part)
+    make = partial(_rule, prepared=prepared, session=session, statement=statement.id)
+    lineage = _lineage(prepared.tree, prepared, exists=asked is not None)
+    pins = find_pins(statement, prepared) if asked is None else NO_PINS
+    rules = (*pinned_rules(prepared, pins, lineage, make), *map(make, drafts))
+    reason = "; ".join(part for part in (verdict.reason, *_notes(prepared, asked), *pins.notes) if part)
     tables = tuple(dict.fromkeys(table.name for table in prepared.tables))
     views = tuple(dict.fromkeys(view.name for view in prepared.views))
     replay = _replay(statement, query, prepared, asked)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from graph.names import TableName
+from graph.slice import Key
 from graph.statement import Session
 
 
@@ -48,7 +49,11 @@ class Output:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One SELECT and what its rows mean; `reason` is for people, `statement` the id of the statement it came from."""
+    """One SELECT and what its rows mean; `reason` is for people, `statement` the id of the statement it came from.
+
+    With `keys` a LEAF stands for the rows of its one output with these keys, as far as they are there; its SELECT, if
+    there is one, is only compared with them.
+    """
 
     kind: RuleKind
     sql: str
@@ -57,3 +62,4 @@ class Rule:
     group: int = 0
     statement: int | None = None
     reason: str = ""
+    keys: frozenset[Key] | None = None
