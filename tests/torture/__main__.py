@@ -7,8 +7,10 @@ import json
 import sys
 import time
 from collections import Counter
+from functools import partial
 
 from examples.private_server import PrivateServer, flavours
+from tests.torture.laws import Judge
 from tests.torture.runner import Report, Runner
 
 _ENDS = ("identical", "unresolved", "not data", "failed", "undetermined", "rejected")
@@ -22,6 +24,7 @@ def main() -> int:
     parser.add_argument("--flavour", choices=("mysql", "mariadb", "both"), default="both")
     parser.add_argument("--shrink-seconds", type=float, default=30, help="for each failure")
     parser.add_argument("--failures", type=int, default=10, help="stop after so many, per flavour")
+    parser.add_argument("--strict", action="store_true", help="an unresolved statement is a failure, once a reason")
     parser.add_argument("--json", action="store_true", help="the counts as one JSON document on stdout")
     options = parser.parse_args()
     reports: list[Report] = []
@@ -29,7 +32,11 @@ def main() -> int:
         if options.flavour in ("both", flavour):
             with PrivateServer.start(flavour) as server:
                 runner = Runner(
-                    server, options.seed, shrink_seconds=options.shrink_seconds, most_failures=options.failures
+                    server,
+                    options.seed,
+                    partial(Judge, strict=options.strict),
+                    shrink_seconds=options.shrink_seconds,
+                    most_failures=options.failures,
                 )
                 reports.append(runner.run(options.queries, _Progress(options.queries)))
     if options.json:

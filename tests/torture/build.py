@@ -137,7 +137,9 @@ class Maker(Protocol):
         *,
         shape: str = "any",
     ) -> Query:
-        """`shape` is any, rows (no LIMIT of its own), scalar (one row at most) or plain (select-project-join)."""
+        """`shape` is any, rows (no LIMIT of its own), scalar (one row at most), plain (select-project-join), one (one
+        SELECT without LIMIT) or top (one SELECT that is the whole statement).
+        """
 
 
 @dataclass

@@ -22,7 +22,10 @@ def text(format_: str, *values: Value, kind: str = "bool") -> Value:
 
 def constant(ctx: Context, kind: str) -> Value:
     """A literal."""
-    if kind == "int":
+    if kind == "int" and not ctx.in_view and ctx.maybe(0.02):
+        ctx.tag("user variable")
+        sql = "@two"
+    elif kind == "int":
         sql = str(ctx.chance.choice((0, 1, 1, 2, 2, 3, 4)))
     elif kind == "str":
         sql = f"'{ctx.chance.choice(TEXTS)}'"

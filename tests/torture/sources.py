@@ -76,18 +76,25 @@ def table(ctx: Context, shape: Table | None = None) -> Item:
         sql += f" {ctx.chance.choice(('USE', 'IGNORE', 'FORCE'))} INDEX (PRIMARY)"
         ctx.tag("index hint")
     flat_alias = f"o{number}"
+    other_case = ctx.maybe(0.04)
+    if other_case:
+        ctx.tag("columns in another case")
     columns = tuple(
         Value(
-            f"{quoted(alias)}.{quoted(column.name)}",
+            f"{quoted(alias)}.{quoted(column.name.swapcase() if other_case else column.name)}",
             column.domain.kind,
             f"{quoted(flat_alias)}.{quoted(column.name)}",
-            column.name,
+            column.name.swapcase() if other_case else column.name,
             column.domain.collation,
             column.nullable,
         )
         for column in shape.columns
     )
-    unique = tuple(value for value in columns if value.name in shape.key) if shape.key else None
+    unique = (
+        tuple(value for value in columns if value.name in shape.key or value.name.swapcase() in shape.key)
+        if shape.key
+        else None
+    )
     return Item(sql, columns, unique, Flat(((taken, flat_alias),)))
 
 

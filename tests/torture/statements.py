@@ -2,26 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from random import Random
 
-from tests.torture.build import Context, Flat, Query
-from tests.torture.model import Model, View
-from tests.torture.queries import make, select, set_operation, with_clause
-
-
-@dataclass(frozen=True)
-class Recorded:
-    """A statement as a client would send it; `reading` is the query that it holds.
-
-    `ordered`: the whole order of its rows is asked for. `flat`: its lineage, for select-project-join queries.
-    """
-
-    sql: str
-    reading: str
-    ordered: bool = False
-    flat: Flat | None = None
-    tags: frozenset[str] = field(default_factory=frozenset)
+from tests.torture.build import Context, Flat, Query, Want
+from tests.torture.compound import set_operation, with_clause
+from tests.torture.model import Model, View, quoted
+from tests.torture.queries import make, select
+from tests.torture.recorded import Recorded
+from tests.torture.wrapping import changing, spelled, wrapped
 
 
 class Author:
@@ -73,12 +62,28 @@ class Author:
         """A random statement."""
         spj = self.chance.random() < 0.3
         ctx = self._context(spj=spj)
-        depth = ctx.chance.choices((0, 1, 2, 3), (3, 4, 3, 1))[0]
-        if spj:
-            query = select(ctx, None, (), depth, form="plain", top=True)
-            ctx.tag("select-project-join")
-            return Recorded(query.sql, query.sql, False, query.flat, frozenset(ctx.tags))
-        form = ctx.pick(("select", 10), ("set", 1.5), ("with", 1.5), ("exists", 0.7), ("count", 0.7), ("fetch", 1.5))
+        depth = ctx.chance.choices((0, 1, 2, 3), (4, 4, 2.5, 1))[0]
+        if not spj:
+            return spelled(ctx, self._any(ctx, depth))
+        query = select(ctx, None, (), depth, form="plain", top=True)
+        ctx.tag("select-project-join")
+        return spelled(ctx, Recorded(query.sql, query.sql, False, query.flat, frozenset(ctx.tags)))
+
+    def _any(self, ctx: Context, depth: int) -> Recorded:
+        """A statement over the whole grammar."""
+        form = ctx.pick(
+            ("select", 10),
+            ("set", 1.5),
+            ("with", 1.5),
+            ("exists", 0.7),
+            ("count", 0.7),
+            ("scalar", 0.4),
+            ("fetch", 1.5),
+            ("table", 0.2 if ctx.mysql else 0),
+            ("change", 0.4),
+        )
+        if form == "change":
+            return changing(ctx, min(depth, 1))
         if form == "set":
             query = set_operation(ctx, None, (), depth, top=True)
         elif form == "with":
@@ -91,27 +96,14 @@ class Author:
             inner = make(ctx, None, (), depth)
             query = Query(f"SELECT COUNT(*) FROM ({inner.sql}) AS `q`", ())
             ctx.tag("count of a query")
+        elif form == "scalar":
+            query = make(ctx, [Want("int")], (), depth, shape="scalar")
         elif form == "fetch":
             ctx.spj = True
             query = select(ctx, None, (), 0, form="plain", top=True)
+        elif form == "table":
+            query = Query(f"TABLE {quoted(ctx.chance.choice(ctx.model.tables).name)}", (), compound=True)
+            ctx.tag("TABLE")
         else:
             query = select(ctx, None, (), depth, top=True)
-        return self._wrapped(ctx, query)
-
-    def _wrapped(self, ctx: Context, query: Query) -> Recorded:
-        """As it is, or inside another statement."""
-        sql, reading, ordered = query.sql, query.sql, query.ordered
-        form = ctx.pick(("plain", 20), ("parentheses", 0.7), ("insert", 0.5), ("create", 0.5), ("update lock", 0.5))
-        if form == "parentheses" and not sql.startswith("WITH"):
-            sql = reading = f"({sql})"
-        elif form == "insert":
-            sql, ordered = f"INSERT INTO `elsewhere` {sql}", False
-            ctx.tag("insert select")
-        elif form == "create":
-            sql, ordered = f"CREATE TABLE `elsewhere` {ctx.chance.choice(('', 'AS '))}{sql}", False
-            ctx.tag("create select")
-        elif form == "update lock" and not query.compound and not sql.startswith("WITH"):
-            tails = (" FOR UPDATE", " LOCK IN SHARE MODE", *((" FOR SHARE",) if ctx.mysql else ()))
-            sql = reading = sql + ctx.chance.choice(tails)
-            ctx.tag("locking")
-        return Recorded(sql, reading, ordered, None, frozenset(ctx.tags))
+        return wrapped(ctx, query)
