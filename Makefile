@@ -1,4 +1,4 @@
-.PHONY: demo test lint torture
+.PHONY: demo test lint torture tpch
 
 demo:
 	scripts/demo
@@ -12,3 +12,8 @@ lint:
 # QUERIES=20000 SEED=1 FLAVOUR=both
 torture:
 	scripts/torture --queries $(or $(QUERIES),20000) --seed $(or $(SEED),1) --flavour $(or $(FLAVOUR),both)
+
+# make tpch SCALE="0.01 0.1" FLAVOUR=mysql QUERIES="6 17": see docs/tpch.md
+SCALE ?= 0.01
+tpch:
+	.venv/bin/python -m benchmarks.tpch $(SCALE:%=--scale %) $(FLAVOUR:%=--flavour %) $(QUERIES:%=--query %) $(OPTIONS)

@@ -127,6 +127,7 @@ def restore_script(slice_: Slice, origin: Origin) -> str:
         origin,
         tables=base_tables(slice_),
         existing=_Heredoc("\n".join(_existence(sliced.table.name) for sliced in present(slice_))),
+        statistics=_Heredoc("\n".join(f"ANALYZE TABLE {quoted(s.table.name)};" for s in base_tables(slice_))),
         checks=_Heredoc("\n".join(counts + orphans)),
         foreign_keys=len(foreign_keys),
     )

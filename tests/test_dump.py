@@ -396,6 +396,16 @@ def test_long_restrictions_take_several_calls(clean: Pair, tmp_path: Path) -> No
     assert_copied(clean, slice_, {name: "s LIKE '%0-x%' OR s LIKE '%1-x%' OR s LIKE '%2-x%'"})
 
 
+def test_restored_tables_have_statistics(clean: Pair, tmp_path: Path) -> None:
+    """Which the server by itself would collect some time after the load, or never."""
+    name = TableName("lab", "counted")
+    clean.source.execute("CREATE DATABASE lab", "CREATE TABLE lab.counted (id INT PRIMARY KEY) STATS_AUTO_RECALC=0")
+    insert(clean.source, name, [(i,) for i in range(1000)])
+    bundle, _ = export(tmp_path / "bundle", clean, {name: None})
+    restored(bundle, clean.copy)
+    assert fetch(clean.copy, "SELECT n_rows FROM mysql.innodb_table_stats WHERE table_name = 'counted'") == [(1000,)]
+
+
 CHILD, PARENT = TableName("lab", "child"), TableName("lab", "parent")
 PICKED = {CHILD: "id < 4", PARENT: "id < 3"}
 SMALL = (
