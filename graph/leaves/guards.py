@@ -96,7 +96,7 @@ def _subquery(select: exp.Select, place: Link, prepared: Prepared) -> Iterator[D
     found, lifted = lifted_out(there, branch, prepared, int(order))
     targets = [*from_occurrences(lifted.query), *in_occurrences(lifted.query)]
     conditions = [number for number in found.conditions if number not in targets]
-    if one_is_enough and lifted.exact:
+    if one_is_enough and lifted.exact and targets:
         query = expose(found.block, [*conditions, *targets], prepared, body=True)
         yield Draft(RuleKind.WITNESS, query, tuple(conditions), tuple(targets), reason=_DECIDES[place.kind])
     else:
@@ -166,6 +166,8 @@ def _witness(query: exp.Query, prepared: Prepared, reason: str) -> Iterator[Draf
         yield from _whole(query, prepared)
         return
     numbers = [*from_occurrences(query), *in_occurrences(query)]
+    if not numbers:
+        return
     exposed = expose(query, numbers, prepared)
     yield Draft(RuleKind.WITNESS, exposed, (), tuple(numbers), reason=f"stands for {reason}")
 
@@ -231,6 +233,8 @@ def _outer_joins(select: exp.Select, looks: Tested, prepared: Prepared) -> Itera
             if n in from_occurrences(select)
         ]
         conditions = [n for n in found.conditions if n not in targets]
+        if not targets:
+            continue
         for each in found.block.find_all(exp.Join):
             if each.meta.get("join") == number:
                 each.set("side", None)

@@ -126,6 +126,8 @@ def _lineage(root: exp.Query, prepared: Prepared, *, exists: bool) -> Iterator[D
         root = _first_only(root)
         if not _is_alternative(root) and not (isinstance(root, exp.Select) and is_grouped(root)):
             numbers = [*from_occurrences(root), *in_occurrences(root)]
+            if not numbers:
+                return
             yield Draft(
                 RuleKind.WITNESS,
                 expose(root, numbers, prepared),
