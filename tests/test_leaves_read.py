@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 
 from graph.leaves import read
+from graph.leaves.parse import parse
+from graph.leaves.render import render
 from graph.names import TableName
 from graph.statement import Session, StatementClass
 
@@ -198,3 +200,26 @@ def test_other_expressions_are_no_preview_of_each_other() -> None:
     assert read("SELECT a FROM s.t ORDER BY a LIMIT 13 OFFSET 2", LAB).preview_of is None
     assert read("SELECT a FROM s.t LIMIT 13", LAB).preview_of is None
     assert read("SELECT a FROM s.t", LAB).count_of is None
+
+
+@pytest.mark.parametrize(
+    "tail",
+    ["", " FOR UPDATE", " LOCK IN SHARE MODE", " FOR SHARE OF t, u NOWAIT", " INTO @x, @y", " INTO OUTFILE '/x'"],
+)
+@pytest.mark.parametrize("head", ["", "SQL_NO_CACHE ", "STRAIGHT_JOIN SQL_CALC_FOUND_ROWS "])
+def test_what_changes_no_row_is_left_out(head: str, tail: str) -> None:
+    tree = parse(f"SELECT {head}a FROM t JOIN u USING (b) WHERE c = 1{tail}", LAB).tree
+    assert render(tree) == "SELECT a FROM t JOIN u USING (b) WHERE c = 1"
+
+
+def test_into_before_from_is_left_out() -> None:
+    assert render(parse("SELECT a, b INTO @x, @y FROM t LIMIT 1", LAB).tree) == "SELECT a, b FROM t LIMIT 1"
+
+
+def test_patterns_that_servers_read_differently_are_not_guessed() -> None:
+    session = Session(schema="lab", sql_mode="NO_BACKSLASH_ESCAPES")
+    assert read("SELECT a FROM t WHERE b LIKE 'x%'", session).statement_class is DATA
+    assert read("SELECT a FROM t WHERE b LIKE 'x\\%' ESCAPE '|'", session).statement_class is DATA
+    for pattern in ("'x\\%'", "CONCAT(c, '%')"):
+        reading = read(f"SELECT a FROM t WHERE b LIKE {pattern}", session)
+        assert (reading.statement_class, "add ESCAPE" in reading.reason) == (UNRESOLVED, True)

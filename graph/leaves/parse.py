@@ -20,9 +20,11 @@ from graph.leaves.conditions import TokenText, fold_conditions
 from graph.leaves.conditions import put_back as conditions_put_back
 from graph.leaves.literals import Values, fold_lists
 from graph.leaves.literals import put_back as lists_put_back
+from graph.leaves.spelling import respell
 from graph.leaves.tokens import (
     balance,
     concatenations,
+    has_unclear_pattern,
     high_not,
     keep_functions,
     pipes_as_concat,
@@ -165,7 +167,7 @@ def _parse_tokens(tokens: Sequence[Token], text: _Text) -> exp.Expr:
         if any(token.token_type is TokenType.CARET for token in tokens):
             raise Unreadable("it uses both || and ^ under PIPES_AS_CONCAT; write CONCAT instead")
         tokens = pipes_as_concat(tokens)
-    tokens = single_parentheses(tokens)
+    tokens = single_parentheses(respell(tokens, text.sql))
     token_text = TokenText(text.sql, text.lists, escapes="NO_BACKSLASH_ESCAPES" not in text.words)
     tokens, conditions = fold_conditions(tokens, token_text)
     tree = _tree(keep_functions(tokens), text)
@@ -173,6 +175,8 @@ def _parse_tokens(tokens: Sequence[Token], text: _Text) -> exp.Expr:
     conditions_put_back(tree, conditions)
     lists_put_back(tree, text.lists)
     balance(tree)
+    if "NO_BACKSLASH_ESCAPES" in text.words and has_unclear_pattern(tree):
+        raise Unreadable("under NO_BACKSLASH_ESCAPES servers differ on backslashes in a LIKE; add ESCAPE to it")
     return concatenations(tree) if concatenates else tree
 
 

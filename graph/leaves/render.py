@@ -55,7 +55,7 @@ def _json_value(node: exp.Expr) -> str:
     """RETURNING takes SIGNED and UNSIGNED, as CAST does, not the type's name."""
     returning = node.args.get("returning")
     text = f"JSON_VALUE({_sql(node.this)}, {_sql(node.args['path'])}"
-    if returning is not None:
+    if isinstance(returning, exp.Expr):
         kind = _sql(returning)
         text += " RETURNING " + {"BIGINT UNSIGNED": "UNSIGNED", "BIGINT": "SIGNED"}.get(kind, kind)
     on_condition = node.args.get("on_condition")

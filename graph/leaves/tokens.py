@@ -14,6 +14,8 @@ from sqlglot import exp
 from sqlglot.parsers.mysql import MySQLParser
 from sqlglot.tokenizer_core import Token, TokenType
 
+from graph.leaves.spelling import changed
+
 _FUNCTION = "djproxy_function_"
 
 #: Functions that rules look into: aggregates and window functions.
@@ -41,11 +43,6 @@ _OPERAND_ENDS = frozenset(
 )
 #: Shorter chains of AND or OR stay as the parser leaves them.
 _LONG_CHAIN = 32
-
-
-def changed(token: Token, kind: TokenType, text: str) -> Token:
-    """A token that stands for another one."""
-    return Token(kind, text, token.line, token.col, token.start, token.end, [])
 
 
 def keep_functions(tokens: Sequence[Token]) -> list[Token]:
@@ -150,3 +147,13 @@ def _balanced(kind: type[exp.Expr], operands: Sequence[exp.Expr]) -> exp.Expr:
         return operands[0]
     half = len(operands) // 2
     return kind(this=_balanced(kind, operands[:half]), expression=_balanced(kind, operands[half:]))
+
+
+def has_unclear_pattern(tree: exp.Expr) -> bool:
+    """Whether a LIKE has a pattern with a backslash, or one that may have: without backslash escapes, MySQL takes it
+    for itself and MariaDB for the escape character."""
+    return any(
+        not isinstance(node.expression, exp.Literal) or "\\" in node.expression.name
+        for node in tree.find_all(exp.Like)
+        if not isinstance(node.parent, exp.Escape)
+    )
