@@ -31,7 +31,6 @@ from graph.leaves.scope import (
     is_rolled_up,
     outputs,
     own_columns,
-    own_nodes,
     projection_named,
     sources,
 )
@@ -153,7 +152,6 @@ def _direct(select: exp.Select) -> set[int]:
 
 def _plain(select: exp.Select, wanted: set[int], prepared: Prepared, *, keep: bool) -> exp.Select:
     """Select, project, join: the keys join the select list, or replace it."""
-    starred = any(isinstance(item, exp.Star) for item in select.expressions) and keep
     added: list[exp.Expr] = []
     left = set(wanted)
     for source in sources(select):
@@ -167,9 +165,8 @@ def _plain(select: exp.Select, wanted: set[int], prepared: Prepared, *, keep: bo
             added += _base_keys(source, prepared)
             continue
         query.replace(_expose(query.copy(), inside, prepared, keep=True))
-        if not starred:
-            for occurrence in sorted(inside):
-                added += [_column(name, source.alias) for name in key_names(occurrence, prepared)]
+        for occurrence in sorted(inside):
+            added += [_column(name, source.alias) for name in key_names(occurrence, prepared)]
     if left:
         added += _join_conditions(select, left, prepared)
     items = [*select.expressions, *added] if keep else added
@@ -279,8 +276,6 @@ def _needed_by_order(select: exp.Select) -> list[exp.Expr]:
     for item in order.expressions if order is not None else []:
         if isinstance(item.this, exp.Literal) and not item.this.is_string:
             projection = select.expressions[int(item.this.name) - 1]
-            if isinstance(projection, exp.Star):
-                raise Unreadable("ORDER BY a position of * is not followed yet")
             item.set("this", (projection.this if isinstance(projection, exp.Alias) else projection).copy())
     names = {column.name: column for column in own_columns(order) if not column.table} if order is not None else {}
     found: list[exp.Expr] = []
@@ -306,7 +301,7 @@ def _rejoined(select: exp.Select, wanted: set[int], prepared: Prepared, *, keep:
     elif is_grouped(select):
         identity = group_expressions(select)
     elif select.args.get("distinct") is not None:
-        identity = _distinct_columns(select)
+        identity = [item.unalias().copy() for item in select.expressions]
     else:
         identity = []
     open_rows = _without_filters(select.copy())
@@ -337,12 +332,6 @@ def _rejoined(select: exp.Select, wanted: set[int], prepared: Prepared, *, keep:
     shell = shell.from_(_derived(complete, whole))
     shell.append("joins", exp.Join(this=_derived(opened, rows), kind="INNER", on=condition))
     return shell
-
-
-def _distinct_columns(select: exp.Select) -> list[exp.Expr]:
-    if any(isinstance(node, exp.Star) for item in select.expressions for node in own_nodes(item)):
-        raise Unreadable("SELECT DISTINCT * with a LIMIT is not followed yet")
-    return [(item.this if isinstance(item, exp.Alias) else item).copy() for item in select.expressions]
 
 
 def _without_duplicates(projections: list[exp.Expr]) -> list[exp.Expr]:

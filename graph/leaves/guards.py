@@ -143,7 +143,7 @@ def _nulls(select: exp.Select, condition: exp.In, prepared: Prepared) -> Iterato
     nullable = [index for index in range(len(operands)) if output_may_be_null(query, index, prepared)]
     if not nullable:
         return
-    if not isinstance(query, exp.Select) or is_closed(query) or _is_starred(query):
+    if not isinstance(query, exp.Select) or is_closed(query):
         # Which of its rows are NULL does not show before it is computed: all of it stays.
         yield from _whole(query, prepared)
         return
@@ -153,10 +153,6 @@ def _nulls(select: exp.Select, condition: exp.In, prepared: Prepared) -> Iterato
     ]
     with_null.where(exp.Paren(this=exp.or_(*tests)), copy=False)
     yield from _witness(with_null, prepared, "a NULL in a NOT IN list")
-
-
-def _is_starred(select: exp.Select) -> bool:
-    return any(isinstance(node, exp.Star) for item in select.expressions for node in (item, item.this))
 
 
 def _witness(query: exp.Query, prepared: Prepared, reason: str) -> Iterator[Draft]:

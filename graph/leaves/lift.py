@@ -22,9 +22,9 @@ from graph.leaves.scope import (
     derived_query,
     find_source,
     has_aggregate,
+    item_named,
     joins_of,
     outputs,
-    projection_named,
     sources,
     subqueries,
     taints_of,
@@ -140,17 +140,12 @@ def _opened(lifted: Lifted, operands: list[exp.Expr], place: Link, prepared: Pre
             raise Unreadable("a derived table inside its subquery looks at the query around that")
     items = list(select.expressions)
     loose = _nullable(place, prepared) if operands and place.kind is not LinkKind.IN else [False] * len(operands)
-    names = outputs(select, prepared) if operands else []
     for part in ("group", "having", "order", "limit", "offset", "distinct", "windows"):
         select.set(part, None)
     outward = _outward_conditions(lifted, select, prepared)
-    if len(names) != len(operands):
+    if operands and len(items) != len(operands):
         raise Unreadable("an IN compares rows of different lengths")
-    starred = any(isinstance(node, exp.Star) for item in items for node in (item, item.this))
-    for index, (operand, name, each) in enumerate(zip(operands, names, loose, strict=True)):
-        item = exp.column(exp.to_identifier(name, quoted=True)) if starred else items[index].unalias()
-        if starred:
-            item.meta["owner"] = select.meta["block"]
+    for operand, item, each in zip(operands, (item.unalias() for item in items), loose, strict=False):
         if has_aggregate(item) or subqueries(item) or item.find(exp.Window) is not None:
             lifted.exact = False
             continue
@@ -213,7 +208,7 @@ def _over_rows(select: exp.Select, condition: exp.Paren, prepared: Prepared) -> 
     for column in list(condition.find_all(exp.Column)):
         if column.meta.get("owner") != select.meta["block"] or find_source(select, column, prepared) is not None:
             continue
-        behind = projection_named(select, column.name)
+        behind = item_named(select, column.name)
         if behind is None or has_aggregate(behind) or subqueries(behind) or behind.find(exp.Window) is not None:
             return None
         column.replace(exp.Paren(this=behind.copy()))

@@ -15,9 +15,6 @@ def output_may_be_null(query: exp.Expr, index: int, prepared: Prepared) -> bool:
         return any(output_may_be_null(side, index, prepared) for side in (query.this, query.expression))
     if not isinstance(query, exp.Select):
         return True
-    if any(isinstance(node, exp.Star) for item in query.expressions for node in (item, item.this)):
-        name = outputs(query, prepared)[index]
-        return may_be_null(query, exp.column(exp.to_identifier(name, quoted=True)), prepared)
     return may_be_null(query, query.expressions[index], prepared)
 
 

@@ -34,14 +34,14 @@ from graph.leaves.scope import (
     is_grouped,
     is_parenthesised_join,
     is_rolled_up,
+    item_named,
     joins_of,
-    outputs,
-    projection_named,
     sources,
     subqueries,
     taints_of,
 )
-from graph.leaves.setops import name_columns, rewrite_set_operations
+from graph.leaves.setops import rewrite_set_operations
+from graph.leaves.stars import write_out
 from graph.schema import Schema, Table
 
 _MAXIMUM_VIEW_DEPTH = 32
@@ -74,43 +74,17 @@ def prepare(tree: exp.Query, schema: Schema, default_schema: str | None) -> Prep
 
 
 def _rewrite(prepared: Prepared) -> None:
-    """What needs the names of columns: column lists of derived tables, INTERSECT and EXCEPT."""
+    """What needs the names of columns: `*`, column lists of derived tables, INTERSECT and EXCEPT."""
+    for root in prepared.roots:
+        write_out(root, prepared)
+    _number(prepared)
+    annotate(prepared)
     for number, root in enumerate(list(prepared.roots)):
-        for condition in root.find_all(exp.In):
-            if condition.args.get("query") is not None:
-                name_columns(condition.args["query"])
-        for node in list(root.find_all(exp.Subquery)):
-            _column_list(node, prepared)
         tree, apart = rewrite_set_operations(root, prepared)
         prepared.roots[number] = tree
         prepared.roots += apart
     for select in prepared.blocks():
         _spell_out(select)
-
-
-def _column_list(node: exp.Subquery, prepared: Prepared) -> None:
-    """(SELECT …) AS d (a, b) → (SELECT x AS a, y AS b FROM (SELECT …) …) AS d, which both servers know."""
-    alias = node.args.get("alias")
-    if alias is None or not alias.args.get("columns"):
-        return
-    columns = [column.name for column in alias.args["columns"]]
-    name_columns(node.this)
-    names = outputs(node.this, prepared)
-    alias.set("columns", None)
-    if names == columns:
-        return
-    if len(names) != len(columns) or len({name.lower() for name in names}) != len(names):
-        raise Unreadable(f"the columns of {node.alias} cannot be told apart; give them names of their own")
-    inner = exp.Subquery(this=node.this, alias=exp.TableAlias(this=exp.to_identifier("djproxy_c", quoted=True)))
-    renamed = exp.Select(
-        expressions=[
-            exp.alias_(
-                exp.column(exp.to_identifier(old, quoted=True), table="djproxy_c", quoted=True), new, quoted=True
-            )
-            for old, new in zip(names, columns, strict=True)
-        ]
-    )
-    node.set("this", renamed.from_(inner))
 
 
 def _table_functions(root: exp.Query) -> None:
@@ -380,7 +354,7 @@ def _without_aliases(select: exp.Select, conjunct: exp.Paren, prepared: Prepared
         return False
     meant: list[tuple[exp.Column, exp.Expr]] = []
     for column in block_columns(select, conjunct):
-        behind = None if column.table else projection_named(select, column.name)
+        behind = None if column.table else item_named(select, column.name)
         if behind is None:
             if find_source(select, column, prepared) is None:
                 return False

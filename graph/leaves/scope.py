@@ -194,24 +194,29 @@ def outputs(query: exp.Expr, prepared: Prepared) -> list[str]:
         raise Unreadable("a part of it is no SELECT")
     names: list[str] = []
     for projection in query.expressions:
-        if isinstance(projection, exp.Star):
-            seen = {name.lower() for name in names}
-            for source in sources(query):
-                for name in source_columns(source, prepared):
-                    if name.lower() not in seen or not _merges(source):
-                        names.append(name)
-                        seen.add(name.lower())
-        elif isinstance(projection, exp.Column) and isinstance(projection.this, exp.Star):
-            wanted = [s for s in sources(query) if s.alias.lower() == projection.table.lower()]
-            names += [name for source in wanted for name in source_columns(source, prepared)]
-        else:
-            names.append(projection.alias_or_name or projection.sql(dialect="mysql"))
+        names.append(projection.alias_or_name or projection.sql(dialect="mysql"))
     return names
 
 
-def _merges(source: Source) -> bool:
-    join = source.join
-    return join is not None and bool(join.args.get("using") or (join.method or "").upper() == "NATURAL")
+def item_named(select: exp.Select, name: str) -> exp.Expr | None:
+    """The expression of the select list that has a name: an alias, or a column's own."""
+    for item in select.expressions:
+        if item.alias_or_name.lower() == name.lower() and isinstance(item, exp.Alias | exp.Column):
+            return item.unalias()
+    return None
+
+
+def name_columns(query: exp.Expr) -> None:
+    """Gives names to the columns of a query that have none but their text, where nobody can have used that."""
+    if isinstance(query, exp.Subquery):
+        name_columns(query.this)
+    elif isinstance(query, exp.SetOperation):
+        name_columns(query.this)
+        name_columns(query.expression)
+    elif isinstance(query, exp.Select):
+        for index, item in enumerate(query.expressions):
+            if not isinstance(item, exp.Alias | exp.Star | exp.Column):
+                item.replace(exp.alias_(item.copy(), f"djproxy_o{index}", quoted=True))
 
 
 def own_nodes(node: exp.Expr) -> Iterator[exp.Expr]:
@@ -329,17 +334,11 @@ def output_taints(query: exp.Expr, prepared: Prepared) -> dict[str, frozenset[Ta
         return {}
     found: dict[str, frozenset[Taint]] = {}
     for projection in query.expressions:
-        if isinstance(projection, exp.Star) or isinstance(projection.this, exp.Star):
-            for source in sources(query):
-                for name in source_columns(source, prepared):
-                    taint = _source_taint(source, name, prepared)
-                    found[name.lower()] = found.get(name.lower(), frozenset()) | taint
-        else:
-            name = (projection.alias_or_name or projection.sql(dialect="mysql")).lower()
-            taints = taints_of(query, projection, prepared)
-            if not isinstance(projection.unalias(), exp.Column):
-                taints = frozenset(Taint(taint.kind, taint.number, direct=False) for taint in taints)
-            found[name] = taints
+        name = (projection.alias_or_name or projection.sql(dialect="mysql")).lower()
+        taints = taints_of(query, projection, prepared)
+        if not isinstance(projection.unalias(), exp.Column):
+            taints = frozenset(Taint(taint.kind, taint.number, direct=False) for taint in taints)
+        found[name] = taints
     return found
 
 

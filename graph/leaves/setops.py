@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from sqlglot import exp
 
+from graph.leaves.owners import free_columns
 from graph.leaves.parse import Unreadable
 from graph.leaves.render import render
-from graph.leaves.scope import Prepared, opaque, outputs
+from graph.leaves.scope import Prepared, name_columns, opaque, outputs
 
 _LEFT, _RIGHT = "djproxy_e", "djproxy_f"
 
@@ -14,11 +15,14 @@ _LEFT, _RIGHT = "djproxy_e", "djproxy_f"
 def rewrite_set_operations(tree: exp.Query, prepared: Prepared) -> tuple[exp.Query, list[exp.Query]]:
     """The query without INTERSECT and EXCEPT, and the queries that must answer as on the source by themselves.
 
-    Under ALL the number of equal rows matters, so both sides stay as they are.
+    Under ALL the number of equal rows matters, so both sides stay as they are. One that looks at the query around it
+    stays, too: all rows that its sides are made of come with each row that it is judged by.
     """
     apart: list[exp.Query] = []
     found = list(tree.find_all(exp.Intersect, exp.Except, bfs=False))
     for node in reversed(found):
+        if free_columns(node):
+            continue
         new = _by_existence(node, prepared) if node.args.get("distinct") else _as_it_is(node, prepared, apart)
         for part in ("order", "limit", "offset"):
             new.set(part, node.args.get(part))
@@ -27,19 +31,6 @@ def rewrite_set_operations(tree: exp.Query, prepared: Prepared) -> tuple[exp.Que
         else:
             node.replace(new)
     return tree, apart
-
-
-def name_columns(query: exp.Expr) -> None:
-    """Gives names to the columns of a query that have none but their text, where nobody can have used that."""
-    if isinstance(query, exp.Subquery):
-        name_columns(query.this)
-    elif isinstance(query, exp.SetOperation):
-        name_columns(query.this)
-        name_columns(query.expression)
-    elif isinstance(query, exp.Select):
-        for index, item in enumerate(query.expressions):
-            if not isinstance(item, exp.Alias | exp.Star | exp.Column):
-                item.replace(exp.alias_(item.copy(), f"djproxy_o{index}", quoted=True))
 
 
 def _columns(node: exp.SetOperation, prepared: Prepared) -> tuple[list[str], list[str]]:

@@ -64,7 +64,9 @@ def _respelt(tokens: Sequence[Token], index: int, word: str) -> tuple[list[Token
     if word == "MATCH" and words[:1] != ["("]:
         return _match(tokens, index)
     if word == "VALUES" and words[:2] == ["ROW", "("]:
-        return _rows(tokens, index)
+        return _rows(tokens, index, ["ROW", "("])
+    if word == "VALUES" and words[:1] == ["("] and _word(tokens, index - 1) == "(":
+        return _rows(tokens, index, ["("])
     if word == "{" and words[:1] and words[0] in _ODBC and words[2:3] == ["}"]:
         return [changed(rest[0], *_ODBC[words[0]]), rest[1]], index + 4
     if word in _BARE_CALLS and words[:1] != ["("]:
@@ -118,15 +120,18 @@ def _match(tokens: Sequence[Token], index: int) -> tuple[list[Token], int]:
     return [tokens[index], opening, *tokens[index + 1 : end], closing], end
 
 
-def _rows(tokens: Sequence[Token], index: int) -> tuple[list[Token], int]:
-    """VALUES ROW(1, 2), ROW(3, 4) → SELECT 1 AS column_0, 2 AS column_1 UNION ALL SELECT 3, 4."""
+def _rows(tokens: Sequence[Token], index: int, before: list[str]) -> tuple[list[Token], int]:
+    """VALUES ROW(1, 2), ROW(3, 4) → SELECT 1 AS column_0, 2 AS column_1 UNION ALL SELECT 3, 4.
+
+    `before` is what a row begins with: ROW( in MySQL, ( in MariaDB, whose columns are called by the first row's texts.
+    """
     values, kept = tokens[index], [changed(tokens[index], TokenType.SELECT, "SELECT")]
-    index += 3
+    index += 1 + len(before)
     depth = row = column = 0
     while index < len(tokens):
         token = tokens[index]
         ends = depth == 0 and token.token_type in (TokenType.COMMA, TokenType.R_PAREN)
-        if ends and row == 0:
+        if ends and row == 0 and len(before) > 1:
             kept += [changed(values, TokenType.ALIAS, "AS"), changed(values, TokenType.VAR, f"column_{column}")]
             column += 1
         depth += (token.token_type is TokenType.L_PAREN) - (token.token_type is TokenType.R_PAREN)
@@ -134,14 +139,14 @@ def _rows(tokens: Sequence[Token], index: int) -> tuple[list[Token], int]:
         if depth >= 0:
             kept.append(token)
             continue
-        if [_word(tokens, index + n) for n in range(3)] != [",", "ROW", "("]:
+        if [_word(tokens, index + n) for n in range(1 + len(before))] != [",", *before]:
             break
         kept += [
             changed(values, TokenType.UNION, "UNION"),
             changed(values, TokenType.ALL, "ALL"),
             changed(values, TokenType.SELECT, "SELECT"),
         ]
-        index, depth, row = index + 3, 0, row + 1
+        index, depth, row = index + 1 + len(before), 0, row + 1
     return kept, index
 
 
