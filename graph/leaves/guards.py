@@ -36,6 +36,8 @@ from graph.leaves.links import (
     under_or,
 )
 from graph.leaves.nullable import may_be_null, output_may_be_null
+from graph.leaves.owners import free_columns
+from graph.leaves.parse import Unreadable
 from graph.leaves.rules import RuleKind
 from graph.leaves.scope import (
     Prepared,
@@ -47,7 +49,7 @@ from graph.leaves.scope import (
     sources,
     windows,
 )
-from graph.leaves.sites import copied, lifted_out, set_true, site
+from graph.leaves.sites import copied, is_closed_lateral, lifted_out, set_true, site
 from graph.leaves.tested import Tested, tested
 
 
@@ -72,9 +74,10 @@ def guards(prepared: Prepared) -> Iterator[Draft]:
     looks = tested(prepared)
     for select in prepared.blocks():
         place = link(select)
-        if place is not None and place.kind is not LinkKind.FROM and not place.joined:
+        lateral = place is not None and is_closed_lateral(place, select)
+        if place is not None and (lateral or (place.kind is not LinkKind.FROM and not place.joined)):
             yield from _subquery(select, place, prepared)
-        if place is None or not place.correlated:
+        if not lateral and (place is None or place.kind is LinkKind.FROM or not place.correlated):
             yield from _whole_groups(select, looks, prepared)
         yield from _outer_joins(select, looks, prepared)
 
@@ -90,7 +93,10 @@ def _subquery(select: exp.Select, place: Link, prepared: Prepared) -> Iterator[D
     copy = copied(select)
     there = link(copy)
     assert there is not None
-    order = there.conjunct.meta["conjunct"] if there.conjunct is not None else there.parent.meta["end"]
+    if place.kind is LinkKind.FROM:
+        order = copy.meta["end"]
+    else:
+        order = there.conjunct.meta["conjunct"] if there.conjunct is not None else there.parent.meta["end"]
     one_is_enough = _one_is_enough(select, place)
     branch = copy if there.correlated else there.query
     found, lifted = lifted_out(there, branch, prepared, int(order))
@@ -118,6 +124,8 @@ def _is_first(select: exp.Select, place: Link) -> bool:
 def _one_is_enough(select: exp.Select, place: Link) -> bool:
     """Whether one row of the subquery decides, whichever it is."""
     if place.kind not in (LinkKind.EXISTS, LinkKind.NOT_IN):
+        return False
+    if any(not isinstance(node, exp.Union) for node in place.query.find_all(exp.SetOperation)):
         return False
     if place.correlated and (is_grouped(select) or windows(select) or select.args.get("offset") is not None):
         return False
@@ -185,6 +193,8 @@ def _whole_groups(select: exp.Select, looks: Tested, prepared: Prepared) -> Iter
         # A window over groups needs them all: its partitions are known after grouping.
         by = [] if is_grouped(select) else _partition(select, window)
         partitions.append((by, "completes what a window function looks at"))
+    if partitions and free_columns(select):
+        raise Unreadable("a derived table of it looks at the query around it")
     numbers = from_occurrences(select)
     conditions = [number for number in kept_occurrences(select) if number in numbers]
     done: set[str] = set()

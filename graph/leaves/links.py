@@ -48,6 +48,11 @@ class Link:
         return bool(self.container.meta.get("correlated"))
 
     @property
+    def lateral(self) -> bool:
+        """Whether it is a LATERAL that looks at the tables beside it."""
+        return isinstance(self.container, exp.Lateral) and self.correlated
+
+    @property
     def joined(self) -> bool:
         """Whether it is an IN whose subquery joins the FROM."""
         return bool(self.container.meta.get("joined"))

@@ -24,7 +24,7 @@ from graph.leaves.links import (
 from graph.leaves.owners import free_columns
 from graph.leaves.parse import Unreadable
 from graph.leaves.prepare import all_conjuncts
-from graph.leaves.scope import Prepared, derived_query, sources
+from graph.leaves.scope import Prepared, block_columns, derived_query, find_source, sources
 
 
 @dataclass(slots=True)
@@ -48,23 +48,30 @@ def site(
     order: int,
     unknown: Collection[int] = (),
     conditions: Collection[int] | None = None,
+    cut: bool = False,
 ) -> Site:
     """Climbs from a block of a copy, which changes it.
 
     Conditions with subqueries that a row meets after `order` are left out: what comes out of them is not known to be
-    the same on the slice; so is the comparison of an IN that is in `unknown`, or the way ends there. Raises Unreadable
-    for a block that looks outwards from where nothing can be lifted.
+    the same on the slice; so is the comparison of an IN that is in `unknown`, or the way ends there. With `cut` the
+    block is a part of what it was, and only what it looks at is followed. Raises Unreadable for a block that looks
+    outwards from where nothing can be lifted.
     """
     found = Site(select, list(kept_occurrences(select) if conditions is None else conditions))
     while (place := _way_out(found.block, prepared, unknown)) is not None:
+        if cut and (not place.correlated or place.kind is LinkKind.FROM):
+            break
+        if is_closed_lateral(place, found.block):
+            cut = True
+            _cut_before(place, prepared)
         around = kept_occurrences(place.parent)
-        if place.kind is not LinkKind.FROM and not place.joined:
+        if cut or (place.kind is not LinkKind.FROM and not place.joined):
             branch = found.block if place.correlated else place.query
             lift(place, branch, prepared, compare=not _is_unknown(place, unknown))
         found.block = place.parent
         found.conditions += [number for number in around if number not in found.conditions]
     if free_columns(found.block):
-        raise Unreadable("a derived table or LATERAL that groups or limits looks at the query around it")
+        raise Unreadable("a derived table of it looks at the query around it")
     _leave_out(found.block, order)
     return found
 
@@ -77,7 +84,7 @@ def _way_out(select: exp.Select, prepared: Prepared, unknown: Collection[int]) -
     place = link(select)
     if place is None:
         return None
-    if place.correlated and place.kind is not LinkKind.FROM:
+    if (place.correlated and place.kind is not LinkKind.FROM) or is_closed_lateral(place, select):
         return place
     if _is_unknown(place, unknown):
         return None
@@ -115,9 +122,34 @@ def _leave_out_of(query: exp.Expr, order: int) -> None:
 
 def lifted_out(place: Link, branch: exp.Query, prepared: Prepared, order: int) -> tuple[Site, Lifted]:
     """Lifts a subquery of a copy into its parent and climbs from there; the subquery's own rows are no condition."""
+    cut = place.kind is LinkKind.FROM
+    if cut:
+        _cut_before(place, prepared)
     conditions = kept_occurrences(place.parent)
     lifted = lift(place, branch, prepared)
-    return site(place.parent, prepared, order, conditions=conditions), lifted
+    return site(place.parent, prepared, order, conditions=conditions, cut=cut), lifted
+
+
+def is_closed_lateral(place: Link, select: exp.Select) -> bool:
+    """Whether a block is a LATERAL's that makes its rows out of several, so that they are a value like a subquery's."""
+    return place.lateral and (is_closed(select) or place.limited)
+
+
+def _cut_before(place: Link, prepared: Prepared) -> None:
+    """Leaves of a block what its LATERAL sees: the tables before it, and the conditions on these."""
+    parent = place.parent
+    joins = parent.args.get("joins") or []
+    number = next((index for index, join in enumerate(joins) if join.this is place.container), None)
+    start = parent.args["from_"].this
+    if number is None and start is not place.container:
+        raise Unreadable("a LATERAL of it that groups or limits stands in parentheses")
+    if number is None:
+        parent.set("from_", None)
+    parent.set("joins", joins[:number] if number is not None else [])
+    for conjunct in all_conjuncts(parent):
+        columns = block_columns(parent, conjunct)
+        if any(find_source(parent, column, prepared) is None for column in columns):
+            conjunct.set("this", exp.true())
 
 
 def set_true(block: exp.Select, numbers: Collection[int]) -> None:

@@ -318,3 +318,21 @@ SELECT subject, session + 1 FROM `{S}`.session EXCEPT SELECT subject, s1 * 2 FRO
 SELECT subject, session FROM `{S}`.session WHERE session NOT IN (SELECT s1 + 1 FROM `{S}`.pair)
 -- outer join whose on looks outwards: replay
 SELECT u.subject FROM `{S}`.subject u WHERE EXISTS (SELECT 1 FROM `{S}`.session s LEFT OUTER JOIN `{S}`.trial t ON t.session = s.session AND t.subject = u.subject WHERE t.trial IS NULL AND s.subject = 'a')
+-- lateral with a limit that is tested: mysql
+SELECT s.subject, l.rt FROM `{S}`.session s JOIN LATERAL (SELECT t.rt FROM `{S}`.trial t WHERE t.subject = s.subject ORDER BY t.rt DESC, t.session, t.trial LIMIT 1) l WHERE l.rt < 0.8
+-- lateral with an aggregate that is tested: mysql
+SELECT s.subject, l.n FROM `{S}`.subject s LEFT JOIN LATERAL (SELECT COUNT(*) AS n FROM `{S}`.trial t WHERE t.subject = s.subject) l ON l.n < 3 WHERE s.species = 'mouse'
+-- lateral after lateral: mysql
+SELECT s.subject, m.c FROM `{S}`.subject s JOIN LATERAL (SELECT MAX(t.rt) AS r FROM `{S}`.trial t WHERE t.subject = s.subject) l JOIN LATERAL (SELECT COUNT(*) AS c FROM `{S}`.trial x WHERE x.rt < l.r) m WHERE m.c <> 2
+-- lateral with a column list: mysql
+SELECT s.subject, l.b FROM `{S}`.session s JOIN LATERAL (SELECT t.trial, t.rt FROM `{S}`.trial t WHERE t.subject = s.subject AND t.session = s.session) l (a, b) WHERE l.a = 1
+-- except inside a correlated subquery: replay
+SELECT subject FROM `{S}`.subject u WHERE EXISTS (SELECT s.session FROM `{S}`.session s WHERE s.subject = u.subject EXCEPT SELECT t.session FROM `{S}`.trial t WHERE t.subject = u.subject)
+-- star over a natural right join: replay
+SELECT * FROM (SELECT * FROM `{S}`.trial NATURAL RIGHT JOIN `{S}`.session) q WHERE q.session = 1 AND q.trial IS NULL
+-- having on a column that two tables have: replay
+SELECT t.subject, t.session FROM `{S}`.trial t JOIN `{S}`.session s ON s.subject = t.subject AND s.session = t.session HAVING session <> 2
+-- distinct star with a limit: replay
+SELECT DISTINCT * FROM `{S}`.pair ORDER BY subject LIMIT 2
+-- order by a position of a star: replay
+SELECT * FROM `{S}`.session ORDER BY 2, 1 LIMIT 3
