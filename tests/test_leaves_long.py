@@ -14,8 +14,9 @@ from sqlglot import exp
 from examples.private_server import PrivateServer
 from graph.leaves.conditions import is_condition
 from graph.leaves.literals import fold_lists
-from graph.leaves.parse import Unreadable, parse
+from graph.leaves.parse import parse
 from graph.leaves.render import render
+from graph.leaves.unreadable import Unreadable
 from graph.statement import Session, StatementClass
 from tests.test_leaves_replay import ROWS, Lab
 

@@ -11,8 +11,9 @@ import pytest
 from pymysql.cursors import Cursor
 
 from examples.private_server import PrivateServer
-from graph.leaves.parse import Unreadable, parse
+from graph.leaves.parse import parse
 from graph.leaves.render import render
+from graph.leaves.unreadable import Unreadable
 from graph.scan import ServerVersion, open_comments
 from graph.statement import Session
 

@@ -47,7 +47,7 @@ def is_housekeeping(table: str) -> bool:
 
 def classify(query: Query, default_schema: str | None) -> Verdict:
     """The class of a statement that holds a query."""
-    if query.verb in ("INSERT", "REPLACE", "CREATE"):
+    if query.verb in ("INSERT", "REPLACE", "CREATE", "UPDATE", "DELETE"):
         return _written(query, default_schema)
     return _read(query.tree, default_schema)
 
@@ -57,6 +57,8 @@ def _written(query: Query, default_schema: str | None) -> Verdict:
     name = query.target.sql(dialect="mysql") if query.target is not None else "a table"
     if verdict.statement_class is StatementClass.NOT_DATA:
         return Verdict(StatementClass.WRITE, f"writes {name}: {verdict.reason}")
+    if query.verb in ("UPDATE", "DELETE"):
+        return Verdict(StatementClass.DATA, f"read to change {name}, as the tables are at export")
     return Verdict(StatementClass.DATA, f"read to write {name}")
 
 

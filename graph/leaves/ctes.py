@@ -11,9 +11,9 @@ from collections.abc import Callable, Mapping
 
 from sqlglot import exp
 
-from graph.leaves.parse import Unreadable
 from graph.leaves.render import render
 from graph.leaves.scope import opaque
+from graph.leaves.unreadable import Unreadable
 
 #: Makes a new node that stands for a name, under an alias.
 Meaning = Callable[[exp.TableAlias], exp.Expr]

@@ -20,7 +20,6 @@ from sqlglot import exp
 from graph.keys import key_expression
 from graph.leaves.conjuncts import add_conjunct
 from graph.leaves.links import in_operands, positive_ins
-from graph.leaves.parse import Unreadable
 from graph.leaves.scope import (
     Prepared,
     Source,
@@ -34,6 +33,7 @@ from graph.leaves.scope import (
     projection_named,
     sources,
 )
+from graph.leaves.unreadable import Unreadable
 from graph.quoting import identifier
 
 

@@ -37,7 +37,6 @@ from graph.leaves.links import (
 )
 from graph.leaves.nullable import may_be_null, output_may_be_null
 from graph.leaves.owners import free_columns
-from graph.leaves.parse import Unreadable
 from graph.leaves.rules import RuleKind
 from graph.leaves.scope import (
     Prepared,
@@ -51,6 +50,7 @@ from graph.leaves.scope import (
 )
 from graph.leaves.sites import copied, is_closed_lateral, lifted_out, set_true, site
 from graph.leaves.tested import Tested, tested
+from graph.leaves.unreadable import Unreadable
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,6 @@ from graph.leaves.conjuncts import add_conjunct, clause_conjuncts, on_conjuncts,
 from graph.leaves.links import Link, LinkKind, in_operands
 from graph.leaves.nullable import may_be_null, output_may_be_null
 from graph.leaves.owners import free_columns
-from graph.leaves.parse import Unreadable
 from graph.leaves.scope import (
     Prepared,
     aggregates,
@@ -29,6 +28,7 @@ from graph.leaves.scope import (
     subqueries,
     taints_of,
 )
+from graph.leaves.unreadable import Unreadable
 
 
 @dataclass(slots=True)

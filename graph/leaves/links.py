@@ -8,8 +8,8 @@ from enum import Enum
 from sqlglot import exp
 
 from graph.leaves.conjuncts import clause_conjuncts
-from graph.leaves.parse import Unreadable
 from graph.leaves.scope import derived_query, is_grouped, is_limited, sources, subqueries, windows
+from graph.leaves.unreadable import Unreadable
 
 
 class LinkKind(Enum):

@@ -10,7 +10,6 @@ from collections.abc import Iterator, Sequence
 
 from sqlglot import exp
 
-from graph.leaves.parse import Unreadable
 from graph.leaves.scope import (
     Prepared,
     is_parenthesised_join,
@@ -21,6 +20,7 @@ from graph.leaves.scope import (
     sources,
     subqueries,
 )
+from graph.leaves.unreadable import Unreadable
 
 
 class _Names:
@@ -33,6 +33,10 @@ class _Names:
             (source.alias.lower(), {name.lower() for name in source_columns(source, prepared)})
             for source in sources(select)
         ]
+
+    def has(self, alias: str) -> bool:
+        """Whether a source of the block is called so."""
+        return any(own == alias.lower() for own, _ in self._columns)
 
     def offers(self, column: exp.Column) -> bool:
         """Whether the column comes from the block's FROM, or is a name of its select list."""
@@ -87,7 +91,7 @@ def _mark(column: exp.Column, scopes: Sequence[_Names]) -> None:
         if scope.offers(column):
             column.meta["owner"] = scope.block
             return
-    if len(scopes) > 1:
+    if len(scopes) > 1 or (column.table and not scopes[0].has(column.table)):
         raise Unreadable(f"no table of it has the column {column.sql(dialect='mysql')}")
     column.meta["owner"] = scopes[0].block
 

@@ -16,6 +16,7 @@ from sqlglot.dialects.mysql import MySQL
 from sqlglot.errors import SqlglotError
 from sqlglot.tokenizer_core import Token, TokenType
 
+from graph.leaves.changes import reading_side
 from graph.leaves.conditions import TokenText, fold_conditions
 from graph.leaves.conditions import put_back as conditions_put_back
 from graph.leaves.literals import Values, fold_lists
@@ -31,12 +32,9 @@ from graph.leaves.tokens import (
     restore,
     single_parentheses,
 )
+from graph.leaves.unreadable import Unreadable
 from graph.scan import ansi_quotes, backslash_escapes, open_comments
 from graph.statement import Session
-
-
-class Unreadable(Exception):
-    """The statement cannot be turned into leaves; the message is the reason for people."""
 
 
 class _AnsiQuotes(MySQL):
@@ -76,7 +74,7 @@ class Query:
     """The reading part of a statement.
 
     `verb` is the statement's first word, `tree` its SELECT (or set operation), `target` the table that an
-    INSERT … SELECT or CREATE TABLE … SELECT writes.
+    INSERT … SELECT, a CREATE TABLE … SELECT, an UPDATE or a DELETE writes.
     """
 
     verb: str
@@ -120,6 +118,8 @@ def _parse(text: _Text, words: frozenset[str]) -> Query:
     tree = _parse_tokens(tokens, text)
     if isinstance(tree, exp.Subquery):
         tree = _unwrapped(tree)
+    if isinstance(tree, exp.Update | exp.Delete):
+        return Query(tree.key.upper(), *reading_side(tree))
     if not isinstance(tree, exp.Query):
         raise Unreadable(f"{verb} is no query that can be followed")
     return Query(verb, tree)

@@ -24,7 +24,6 @@ from graph.leaves.conjuncts import add_conjunct
 from graph.leaves.expose import expose, group_expressions, reference
 from graph.leaves.guards import Draft
 from graph.leaves.links import from_occurrences
-from graph.leaves.parse import Unreadable
 from graph.leaves.rules import Rule
 from graph.leaves.scope import (
     Prepared,
@@ -37,6 +36,7 @@ from graph.leaves.scope import (
     source_columns,
     sources,
 )
+from graph.leaves.unreadable import Unreadable
 from graph.schema import Column, Table
 from graph.slice import Key
 from graph.statement import Pinned, PinnedColumn, Statement

@@ -21,7 +21,7 @@ from graph.leaves.conjuncts import (
 from graph.leaves.ctes import inline_ctes, replace_table
 from graph.leaves.links import has_judging_subquery, link, literals
 from graph.leaves.owners import annotate, is_correlated
-from graph.leaves.parse import Unreadable, parse_view
+from graph.leaves.parse import parse_view
 from graph.leaves.render import values_row
 from graph.leaves.scope import (
     Prepared,
@@ -42,6 +42,7 @@ from graph.leaves.scope import (
 )
 from graph.leaves.setops import rewrite_set_operations
 from graph.leaves.stars import write_out
+from graph.leaves.unreadable import Unreadable
 from graph.schema import Schema, Table
 
 _MAXIMUM_VIEW_DEPTH = 32

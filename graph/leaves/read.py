@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from sqlglot import exp
 
 from graph.leaves.classify import NOT_DATA_VERBS, classify, count_text, exists_query, preview_text
-from graph.leaves.parse import Query, Unreadable, parse
+from graph.leaves.parse import Query, parse
 from graph.leaves.render import render_for_people
+from graph.leaves.unreadable import Unreadable
 from graph.names import TableName
 from graph.scan import verb as first_word
 from graph.statement import Session, StatementClass
@@ -76,8 +77,6 @@ def read(sql: str, session: Session) -> Reading:
 _UNFOLLOWED = {
     "CALL": "a stored procedure: what it reads does not show on the wire; run its SELECTs by themselves",
     "DO": "DO may read rows through a function or subquery; use SELECT instead",
-    "UPDATE": "the reading side of an UPDATE is not followed yet; SELECT its rows in the recording if they matter",
-    "DELETE": "the reading side of a DELETE is not followed yet; SELECT its rows in the recording if they matter",
     "EXECUTE": "the text of the prepared statement is not known",
 }
 

@@ -20,12 +20,13 @@ from graph.leaves.links import (
     under_or,
 )
 from graph.leaves.owners import is_correlated
-from graph.leaves.parse import LEXICAL_MODES, Query, Unreadable, modes, parse
+from graph.leaves.parse import LEXICAL_MODES, Query, modes, parse
 from graph.leaves.pins import NO_PINS, find_pins, pinned_rules
 from graph.leaves.prepare import prepare
 from graph.leaves.render import render
 from graph.leaves.rules import Output, Role, Rule, RuleKind
 from graph.leaves.scope import Prepared, is_grouped, is_limited
+from graph.leaves.unreadable import Unreadable
 from graph.names import TableName
 from graph.schema import Schema, Table
 from graph.statement import Session, Statement, StatementClass

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 
 from sqlglot import exp
 
-from graph.leaves.parse import Unreadable
+from graph.leaves.unreadable import Unreadable
 from graph.schema import Schema, Table
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from sqlglot import exp
 
 from graph.leaves.owners import free_columns
-from graph.leaves.parse import Unreadable
 from graph.leaves.render import render
 from graph.leaves.scope import Prepared, name_columns, opaque, outputs
+from graph.leaves.unreadable import Unreadable
 
 _LEFT, _RIGHT = "djproxy_e", "djproxy_f"
 

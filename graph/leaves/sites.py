@@ -22,9 +22,9 @@ from graph.leaves.links import (
     positive_ins,
 )
 from graph.leaves.owners import free_columns
-from graph.leaves.parse import Unreadable
 from graph.leaves.prepare import all_conjuncts
 from graph.leaves.scope import Prepared, block_columns, derived_query, find_source, sources
+from graph.leaves.unreadable import Unreadable
 
 
 @dataclass(slots=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from sqlglot import exp
 
-from graph.leaves.parse import Unreadable
 from graph.leaves.scope import (
     Prepared,
     Source,
@@ -15,6 +14,7 @@ from graph.leaves.scope import (
     source_columns,
     sources,
 )
+from graph.leaves.unreadable import Unreadable
 
 
 def write_out(root: exp.Query, prepared: Prepared) -> None:
