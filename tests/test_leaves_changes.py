@@ -23,8 +23,8 @@ def resolved(sql: str) -> Resolution:
         (
             "UPDATE a SET x = 1 WHERE id IN (SELECT id FROM b WHERE z = 1) OR y IN (SELECT z FROM b)",
             ["b", "b"],
-            "b",
-            "y",
+            "z = 1",
+            "UPDATE",
         ),
         ("DELETE a FROM a JOIN b USING (id) WHERE b.z = 9", ["b"], "b.z = 9", "DELETE"),
         ("DELETE FROM a USING a JOIN b ON b.id = a.id WHERE b.z = 9", ["b"], "b.z = 9", "a.id"),

@@ -136,6 +136,9 @@ def _open_parentheses(tree: exp.Query) -> None:
         while start is not None and is_parenthesised_join(start.this):
             first = start.this.this
             joins = [*(first.args.get("joins") or []), *(start.this.args.get("joins") or [])]
+            if any(_is_bare(join) for join in joins):
+                # A comma binds weaker than what follows.
+                break
             first.set("joins", None)
             start.set("this", first)
             select.set("joins", [*joins, *(select.args.get("joins") or [])])
@@ -179,9 +182,12 @@ def _tidy(select: exp.Select) -> None:
         if (join.kind or "").upper() == "OUTER":
             join.set("kind", None)
     for join in joins:
-        bare = not any((join.side, join.kind, join.method, join.args.get("on"), join.args.get("using")))
-        if bare and not merging:
+        if _is_bare(join) and not merging:
             join.set("kind", "CROSS")
+
+
+def _is_bare(join: exp.Join) -> bool:
+    return not any((join.side, join.kind, join.method, join.args.get("on"), join.args.get("using")))
 
 
 def _spell_out(select: exp.Select) -> None:

@@ -146,7 +146,7 @@ def _first_only(root: exp.Query) -> exp.Query:
     """One group stands for all when only existence is asked; a LIMIT changes nothing then."""
     root = root.copy()
     root.set("limit", None)
-    if isinstance(root, exp.Select) and is_grouped(root):
+    if isinstance(root, exp.Select) and is_grouped(root) and not is_rolled_up(root):
         groups = group_expressions(root)
         if groups:
             root.set("order", exp.Order(expressions=[exp.Ordered(this=node) for node in groups]))

@@ -336,3 +336,9 @@ SELECT t.subject, t.session FROM `{S}`.trial t JOIN `{S}`.session s ON s.subject
 SELECT DISTINCT * FROM `{S}`.pair ORDER BY subject LIMIT 2
 -- order by a position of a star: replay
 SELECT * FROM `{S}`.session ORDER BY 2, 1 LIMIT 3
+-- comma inside parentheses: exact
+SELECT s.subject, p.kind, t.trial FROM (`{S}`.session s, `{S}`.probe p) JOIN `{S}`.trial t USING (subject, session) WHERE p.probe = t.trial
+-- exists of a rollup: replay
+SELECT p.subject FROM `{S}`.pair p WHERE EXISTS (SELECT t.choice FROM `{S}`.trial t GROUP BY t.choice, t.session WITH ROLLUP)
+-- left outer join spelled out: replay
+SELECT s.subject FROM `{S}`.session s LEFT OUTER JOIN `{S}`.trial t USING (subject, session) WHERE t.rt IS NULL
