@@ -192,8 +192,12 @@ class Judge:
             if self.lab.model.table(name).key:
                 found |= {(name, row) for row in self.lab.ask(sql, self.lab.source).rows}
             else:
-                found |= {row for row in self.lab.rows if row[0] == name}
+                found |= self._all_of(name)
         return found
+
+    def _all_of(self, name: str) -> set[RowId]:
+        """A table without a key is taken whole: nothing tells one of its rows from another."""
+        return {row for row in self.lab.rows if row[0] == name}
 
     def closure(self, rows: set[RowId]) -> set[RowId]:
         """Rows with all that they refer to."""
@@ -201,7 +205,9 @@ class Judge:
         ahead = set(rows)
         while ahead:
             reached |= ahead
-            ahead = {parent for row in ahead for parent in self.lab.links.get(row, ())} - reached
+            parents = {parent for row in ahead for parent in self.lab.links.get(row, ())}
+            keyless = {name for name, _ in parents if not self.lab.model.table(name).key}
+            ahead = parents.union(*map(self._all_of, keyless)) - reached
         return reached
 
     def determined(self, recorded: Recorded) -> bool:

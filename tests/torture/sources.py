@@ -33,7 +33,7 @@ def _operand(ctx: Context, before: tuple[Value, ...], outer: tuple[Value, ...], 
         ("cte", 3 if ctx.ctes and not ctx.spj else 0),
         ("lateral", 1.2 if deep and before and ctx.mysql and not ctx.spj and not ctx.in_view else 0),
         ("json", 0.4 if not ctx.spj and not ctx.in_view else 0),
-        ("values", 0.4 if not ctx.spj and not ctx.in_view else 0),
+        ("values", (0.4 if ctx.mysql else 0.15) if not ctx.spj and not ctx.in_view else 0),
         ("parentheses", 0.6 if deep else 0),
     )
     if form == "table":
