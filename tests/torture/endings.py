@@ -81,7 +81,7 @@ def ended(
 
 
 def limit_clause(ctx: Context) -> str:
-    number, offset = ctx.chance.choice((1, 2, 3, 5)), ctx.chance.choice((1, 2))
+    number, offset = ctx.chance.choice((1, 1, 2, 2, 3, 5, 100)), ctx.chance.choice((1, 2))
     form = ctx.chance.choice(("limit", "limit", "offset", "comma"))
     if form == "limit":
         return f" LIMIT {number}"

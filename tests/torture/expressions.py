@@ -117,6 +117,8 @@ def condition(ctx: Context, scope: Scope, depth: int, nested: int = 2) -> Value:
         ("list", 1.5),
         ("between", 1),
         ("like", 0.5),
+        ("rows", 0.6),
+        ("values", 1.5 if depth > 0 and not ctx.spj else 0),
         ("and", 1 if nested else 0),
         ("or", 1.2 if nested else 0),
         ("not", 1 if nested else 0),
@@ -128,13 +130,45 @@ def condition(ctx: Context, scope: Scope, depth: int, nested: int = 2) -> Value:
         return _subquery_condition(ctx, scope, depth)
     if form in ("and", "or", "not", "case", "truth"):
         return _connected(ctx, scope, depth, nested, form)
+    if form == "values":
+        return _values_compared(ctx, scope, depth)
     return _simple(ctx, scope, form)
+
+
+def _values_compared(ctx: Context, scope: Scope, depth: int) -> Value:
+    """A comparison of computed values, subqueries among them."""
+    left = value(ctx, scope, None, depth)
+    if left.kind in ("txt", "bool", "enum"):
+        return compare(ctx, scope, left)
+    wanted = Want(left.kind, left.collation)
+    form = ctx.chance.choice(
+        ("{0} = {1}", "{0} < {1}", "COALESCE({0} >= {1}, 1)", "{0} BETWEEN {1} AND {2}", "{0} IN ({1}, {2})")
+    )
+    return text(form, left, value(ctx, scope, wanted, depth), value(ctx, scope, wanted, 0))
+
+
+def _rows_compared(ctx: Context, scope: Scope) -> Value | None:
+    """A comparison of row values."""
+    lefts = [found for found in (column(ctx, scope), column(ctx, scope)) if found is not None and found.kind != "enum"]
+    if len(lefts) < 2:
+        return None
+
+    def constants() -> str:
+        return f"({', '.join(constant(ctx, left.kind).sql for left in lefts)})"
+
+    ctx.tag("row values")
+    form = ctx.chance.choice(("in", "not in", "=", "<>", "<", ">="))
+    if form in ("in", "not in"):
+        return text(f"{row(lefts)} {form.upper()} ({constants()}, {constants()})", *lefts)
+    return text(f"{row(lefts)} {form} {constants()}", *lefts)
 
 
 def _simple(ctx: Context, scope: Scope, form: str) -> Value:
     left = column(ctx, scope)
     if left is None:
         return text(ctx.chance.choice(("1", "1 = 1", "NULL IS NULL")))
+    if form == "rows":
+        return _rows_compared(ctx, scope) or compare(ctx, scope, left)
     if form == "null":
         return text(ctx.chance.choice(("{0} IS NULL", "{0} IS NOT NULL", "NOT ({0} <=> NULL)")), left)
     if form == "list":
@@ -172,13 +206,14 @@ def _connected(ctx: Context, scope: Scope, depth: int, nested: int, form: str) -
         return made
 
     if form == "not":
-        return text("NOT ({0})", below())
+        return text(ctx.chance.choice(("NOT ({0})", "NOT ({0})", "!({0})")), below())
     if form == "truth":
         return text(f"({{0}}) IS {ctx.chance.choice(('TRUE', 'NOT TRUE', 'FALSE', 'UNKNOWN', 'NOT FALSE'))}", below())
     if form == "case":
         form_ = ctx.chance.choice(("CASE WHEN {0} THEN {1} ELSE 0 END", "IF({0}, {1}, {2})", "IFNULL({0}, {1})"))
         return text(f"({form_})", below(), below(), below())
-    word = "AND" if form == "and" else ctx.chance.choice(("OR", "OR", "OR", "XOR"))
+    words = ("AND", "AND", "AND", "&&") if form == "and" else ("OR", "OR", "OR", "XOR", "||")
+    word = ctx.chance.choice(words)
     return text(f"(({{0}}) {word} ({{1}}))", below(), below())
 
 

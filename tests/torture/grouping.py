@@ -111,7 +111,7 @@ def _having(ctx: Context, scope: Scope, groups: Sequence[Value], depth: int) -> 
     for _ in range(ctx.chance.choice((1, 1, 2))):
         if groups and ctx.maybe(0.3):
             ctx.tag("having on a group")
-            inner = Scope(Item("", tuple(groups), None))
+            inner = Scope(Item("", tuple(groups), None), scope.outer if ctx.maybe(0.4) else ())
             before = set(ctx.tags)
             parts.append(condition(ctx, inner, depth if ctx.maybe(0.5) else 0, 1))
             if any(tag.startswith("subquery") for tag in ctx.tags - before):

@@ -12,7 +12,7 @@ from typing import Any
 import pymysql
 
 from examples.private_server import PrivateServer
-from graph.database import Credentials, Database, ServerAddress
+from graph.database import Credentials, Database, ServerAddress, TlsSettings
 from graph.names import TableName
 from graph.schema import Schema, read_schema
 from graph.selection import base_tables, restrictions
@@ -50,14 +50,14 @@ class Lab:
         suffix = secrets.token_hex(4)
         self.flavour = server.flavour
         self.source, self.copy = f"torture_src_{suffix}", f"torture_cpy_{suffix}"
-        self._connection = server.connect(autocommit=True, conv={}, unix_socket=str(server.socket))
+        self._connection = server.connect(autocommit=True, conv={}, unix_socket=str(server.socket), ssl_disabled=True)
         bound = f"max_execution_time = {LONGEST_SECONDS}000" if server.flavour == "mysql" else "max_statement_time = 5"
         for scope in ("GLOBAL", "SESSION"):
             self.run(f"SET {scope} {bound}")
         self.run("SET foreign_key_checks = 0, @two = 2")
         self.sql_mode = str(self.run("SELECT @@GLOBAL.sql_mode").rows[0][0])
         address = ServerAddress(server.host, server.port, server.socket)
-        self.database = Database.connect(address, Credentials(server.user, server.password))
+        self.database = Database.connect(address, Credentials(server.user, server.password, TlsSettings(disabled=True)))
         self.schema: Schema
         self.links: dict[RowId, set[RowId]] = {}
         self.rows: set[RowId] = set()

@@ -4,7 +4,7 @@
 2. Each statement that was resolved gives on the slice what it gave on the source.
 3. The slice of a select-project-join query alone is the closure of its lineage, which is computed here from the flat
    form that the generator made and from all rows, by brute force.
-4. Each statement ends in a class, with a reason where it is unresolved.
+4. Each statement ends in a class, with a reason where it is unresolved; nothing raises.
 """
 
 from __future__ import annotations
@@ -117,8 +117,12 @@ class Judge:
         mode = f"{lab.sql_mode},{recorded.mode}" if recorded.mode else lab.sql_mode
         session = Session(schema=lab.source, sql_mode=mode, variables={"two": "2"})
         sql = recorded.sql.replace("{S}", lab.source)
-        read(sql, session)
-        resolution = resolve(Statement(number, sql, session), lab.schema)
+        try:
+            read(sql, session)
+            resolution = resolve(Statement(number, sql, session), lab.schema)
+        except Exception as error:
+            failure = Failure("no crash", number, "a resolution", repr(error))
+            return Outcome(recorded, "failed", failure=failure), None, None
         if resolution.statement_class is StatementClass.UNRESOLVED:
             return Outcome(recorded, "unresolved", resolution.reason or "(no reason)"), None, None
         if resolution.statement_class not in (StatementClass.DATA, StatementClass.CHECK):
@@ -192,8 +196,12 @@ class Judge:
             if self.lab.model.table(name).key:
                 found |= {(name, row) for row in self.lab.ask(sql, self.lab.source).rows}
             else:
-                found |= {row for row in self.lab.rows if row[0] == name}
+                found |= self._all_of(name)
         return found
+
+    def _all_of(self, name: str) -> set[RowId]:
+        """A table without a key is taken whole: nothing tells one of its rows from another."""
+        return {row for row in self.lab.rows if row[0] == name}
 
     def closure(self, rows: set[RowId]) -> set[RowId]:
         """Rows with all that they refer to."""
@@ -201,7 +209,9 @@ class Judge:
         ahead = set(rows)
         while ahead:
             reached |= ahead
-            ahead = {parent for row in ahead for parent in self.lab.links.get(row, ())} - reached
+            parents = {parent for row in ahead for parent in self.lab.links.get(row, ())}
+            keyless = {name for name, _ in parents if not self.lab.model.table(name).key}
+            ahead = parents.union(*map(self._all_of, keyless)) - reached
         return reached
 
     def determined(self, recorded: Recorded) -> bool:

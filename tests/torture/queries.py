@@ -180,8 +180,6 @@ def _starred(ctx: Context, item: Item, head: str, flat: Flat, *, top: bool) -> Q
     if any(found.fuzzy for found in columns.values()):
         return None
     natural = "NATURAL" in item.sql or "USING" in item.sql
-    if natural and not top:
-        return None
     ctx.tag("star")
     shown = list(columns.values())
     unique = positions(item.unique, shown) if not natural and len(columns) == len(item.columns) else None

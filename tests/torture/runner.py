@@ -119,7 +119,7 @@ class Runner:
                 break
             recording = tuple(self._statement(author) for _ in range(chance.choices((1, 2, 3, 4), (6, 2, 1, 1))[0]))
             alone = len(recording) == 1 and recording[0].flat is not None
-            noise = () if alone or chance.random() < 0.5 else tuple(self._noise(chance, lab))
+            noise = () if alone or chance.random() < 0.3 else tuple(self._noise(chance, lab))
             self._recording(lab, judge, Case(lab.model, recording, noise), seed)
         self.report.exact += judge.exact
         self.report.slice_rows += judge.slice_rows
@@ -143,11 +143,21 @@ class Runner:
             author.keep(view, query, tags)
 
     def _noise(self, chance: Random, lab: Lab) -> Iterator[Noise]:
-        for _ in range(chance.choice((1, 1, 2))):
-            table = chance.choice(lab.model.tables)
+        """A share of the rows of some tables, or those for which a simple condition holds."""
+        share = chance.choice((0.2, 0.4, 0.7))
+        for table in chance.sample(lab.model.tables, chance.choice((1, 1, 2, 3))):
+            if not table.key:
+                continue
             column = chance.choice(table.columns)
             value = chance.choice(column.domain.values)
-            yield Noise(table.name, f"{quoted(column.name)} {chance.choice(('=', '<=', '>'))} {literal(value)}")
+            where = f"{quoted(column.name)} {chance.choice(('=', '<=', '>'))} {literal(value)}"
+            rows = [row for row in lab.model.rows[table.name] if chance.random() < share]
+            if rows and chance.random() < 0.7:
+                names = [quoted(name) for name in table.key]
+                places = [table.position(name) for name in table.key]
+                keys = [f"({', '.join(literal(row[place]) for place in places)})" for row in rows]
+                where = f"({', '.join(names)}) IN ({', '.join(keys)})"
+            yield Noise(table.name, where)
 
     def _recording(self, lab: Lab, judge: Judge, case: Case, seed: str) -> None:
         self.report.recordings += 1

@@ -33,7 +33,7 @@ def _operand(ctx: Context, before: tuple[Value, ...], outer: tuple[Value, ...], 
         ("cte", 3 if ctx.ctes and not ctx.spj else 0),
         ("lateral", 1.2 if deep and before and ctx.mysql and not ctx.spj and not ctx.in_view else 0),
         ("json", 0.4 if not ctx.spj and not ctx.in_view else 0),
-        ("values", 0.4 if not ctx.spj and not ctx.in_view else 0),
+        ("values", (0.4 if ctx.mysql else 0.15) if not ctx.spj and not ctx.in_view else 0),
         ("parentheses", 0.6 if deep else 0),
     )
     if form == "table":
@@ -53,7 +53,12 @@ def _operand(ctx: Context, before: tuple[Value, ...], outer: tuple[Value, ...], 
     if form == "values":
         return _values(ctx)
     lateral = form == "lateral"
-    query = ctx.make(ctx, None, before if lateral else (), depth - 1, shape="plain" if ctx.spj else "any")
+    seen = before if lateral else ()
+    if outer and ctx.mysql and ctx.maybe(0.15):
+        # A derived table may look at the queries around the one that it stands in.
+        seen += outer
+        ctx.tag("derived:correlated")
+    query = ctx.make(ctx, None, seen, depth - 1, shape="plain" if ctx.spj else "any")
     ctx.tag("lateral" if lateral else "derived")
     return _derived(ctx, query, "LATERAL " if lateral else "")
 
