@@ -8,7 +8,7 @@ new (semi-naive). All SQL is plain SELECTs; keys are kept here, not on the serve
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Set
+from collections.abc import Callable, Iterable, Sequence, Set
 from dataclasses import dataclass, field
 
 import networkx as nx
@@ -49,13 +49,15 @@ class Edge:
 class _Rows:
     """What the slice holds of one table; `new` and `newly_whole` are what no edge was followed for yet.
 
-    `whole` is for tables without a key alone.
+    `whole` is for tables without a key alone. `restrictions` selects the keys, once it is known: it takes its time, and
+    several edges may ask.
     """
 
     keys: set[Key] = field(default_factory=set)
     new: set[Key] = field(default_factory=set)
     whole: bool = False
     newly_whole: bool = False
+    restrictions: list[str] | None = None
 
 
 class Closure:
@@ -229,12 +231,13 @@ class Closure:
                 self._report_orphans(edge, join, where)
         self.add(target, found, edge.reason)
 
-    def _restrictions(self, name: TableName, batch: _Rows) -> Iterator[str | None]:
+    def _restrictions(self, name: TableName, batch: _Rows) -> Sequence[str | None]:
         """WHERE texts that select these rows of the source; None when they are all there are."""
         if batch.whole or (batch.keys and len(batch.keys) == self.total(name)):
-            yield None
-        else:
-            yield from restriction(self._schema.tables[name], batch.keys, qualifier="c.")
+            return [None]
+        if batch.restrictions is None:
+            batch.restrictions = restriction(self._schema.tables[name], batch.keys, qualifier="c.")
+        return batch.restrictions
 
     def _report_orphans(self, edge: Edge, join: _Join, where: str | None) -> None:
         orphans = list(self._database.rows(join.orphans(where)))

@@ -25,6 +25,9 @@ _LONGEST_LIST: Final = 900
 #: Consecutive integers are written as a range from this many on.
 _SHORTEST_RUN: Final = 3
 
+#: So many ranges stand behind one that spans them all: a server tests an OR's ranges one after the other for each row.
+_SPANNED_RANGES: Final = 32
+
 
 @dataclass(frozen=True, slots=True)
 class _Codec:
@@ -215,11 +218,21 @@ class _Writer:
         codec = _codec(column)
         operand = codec.operand.format(self.qualifier + quoting.identifier(column.name))
         singles: list[str] = []
+        ranges: list[tuple[Any, Any, str]] = []
         for first, last in _runs(values) if codec.runs else ((value, value) for value in values):
             if first != last:
-                yield f"{operand} BETWEEN {codec.literal(first)} AND {codec.literal(last)}"
+                ranges.append((first, last, f"{operand} BETWEEN {codec.literal(first)} AND {codec.literal(last)}"))
             else:
                 singles.append(codec.literal(first))
+        for start in range(0, len(ranges), _SPANNED_RANGES):
+            some = ranges[start : start + _SPANNED_RANGES]
+            texts = [text for _, _, text in some]
+            span = f"{operand} BETWEEN {codec.literal(some[0][0])} AND {codec.literal(some[-1][1])}"
+            spanned = f"{span} AND {_either(texts)}"
+            if len(ranges) > _SPANNED_RANGES and len(some) > 1 and _size(spanned) <= limit:
+                yield spanned
+            else:
+                yield from texts
         yield from _lists(operand, singles, limit)
 
 

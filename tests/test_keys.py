@@ -115,6 +115,20 @@ def test_no_list_is_so_long_that_mariadb_makes_it_a_subquery() -> None:
     assert sum(lists) == 5000 and max(lists) < 1000
 
 
+@pytest.mark.parametrize("limit", [150, 2000, 100_000])
+def test_many_ranges_stand_behind_few(limit: int) -> None:
+    """A row is not compared with a thousand ranges, and each key is still selected once."""
+    values = [number for number in range(4000) if number % 4]
+    texts = restriction(keyed(A, B), {(value, 1) for value in values}, limit=limit)
+    assert all(len(text) <= limit for text in texts)
+    conditions = [compile(as_python(text), "where", "eval") for text in texts]
+    if limit == 100_000:
+        assert [text.count(" AND (") for text in texts] == [32]
+    for a in range(-1, 4001):
+        held = sum(bool(eval(condition, {"between": between}, {"a": a, "b": 1})) for condition in conditions)
+        assert held == (0 <= a < 4000 and a % 4 > 0)
+
+
 def test_decoding() -> None:
     assert decode(keyed(A, C), ("007", "x")) == (7, "x")
     assert decode(keyed(column("c", "char")), ("a  ",)) == ("a",)

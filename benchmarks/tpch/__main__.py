@@ -6,7 +6,7 @@ import json
 import signal
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -21,8 +21,8 @@ OPTIONS = ("--innodb-buffer-pool-size=512M", "--innodb-redo-log-capacity=256M")
 MARIADB_OPTIONS = ("--innodb-buffer-pool-size=512M", "--innodb-log-file-size=256M")
 
 
-def run(scale: float, flavour: str, numbers: Sequence[str], together: bool, folder: Path) -> page.Run:
-    """Every query on its own, then all of them, on two fresh servers."""
+def run(scale: float, flavour: str, numbers: Sequence[str], together: bool, folder: Path) -> Iterator[page.Run]:
+    """Every query on its own, then all of them, on two fresh servers; what was found so far, after each paper."""
     options = MARIADB_OPTIONS if flavour == "mariadb" else OPTIONS
     folder.mkdir(parents=True)
     with (
@@ -39,7 +39,7 @@ def run(scale: float, flavour: str, numbers: Sequence[str], together: bool, fold
             trip = bench.trip(paper, queries)
             found.trips.append(trip)
             say(found, trip)
-        return found
+            yield found
 
 
 def say(found: page.Run, trip: Trip) -> None:
@@ -79,8 +79,10 @@ def main(
     runs: list[page.Run] = []
     for scale in scales:
         for flavour in wanted or flavours():
-            runs.append(run(scale, flavour, numbers, together, folder / f"{flavour}-{scale:g}"))
-            (folder / "tpch.json").write_text(json.dumps([asdict(found) for found in runs], indent=2))
+            done = list(runs)
+            for found in run(scale, flavour, numbers, together, folder / f"{flavour}-{scale:g}"):
+                runs = [*done, found]
+                (folder / "tpch.json").write_text(json.dumps([asdict(one) for one in runs], indent=2))
     text = page.tables(runs)
     (folder / "tpch.md").write_text(text + "\n")
     print(text)
