@@ -25,7 +25,7 @@ from graph.leaves.pins import NO_PINS, find_pins, pinned_rules
 from graph.leaves.prepare import prepare
 from graph.leaves.render import render
 from graph.leaves.rules import Output, Role, Rule, RuleKind
-from graph.leaves.scope import Prepared, is_grouped, is_limited
+from graph.leaves.scope import Prepared, is_grouped, is_limited, is_rolled_up
 from graph.leaves.unreadable import Unreadable
 from graph.names import TableName
 from graph.schema import Schema, Table
