@@ -18,12 +18,13 @@ from graph.database import Credentials, Database, ServerAddress
 from graph.documents import Judged, Meta
 from graph.export import Export
 from graph.export import export as write_export
+from graph.names import TableName
 from graph.proof import prove, read_review
 from graph.runner import run_dump
 from graph.statement import Pinned, RecordedResult, StatementClass
 from graph.verification import Versions
 from proxy import cli_report
-from proxy.cli_common import ask, json_option, opened_store, paper_option, say, surroundings
+from proxy.cli_common import ask, exclude_option, json_option, opened_store, paper_option, say, surroundings
 from proxy.cli_progress import Progress
 from proxy.errors import InputError
 from proxy.paths import Home, running
@@ -78,6 +79,7 @@ _defaults_file_option = click.option(
     show_default=True,
     help="Which part tables of a master in the slice come along unasked.",
 )
+@exclude_option
 @click.option("--run", "run_now", is_flag=True, help="Run dump.sh at once.")
 @json_option
 @click.pass_obj
@@ -90,6 +92,7 @@ def export(
     defaults_file: Path | None,
     include: frozenset[StatementClass],
     parts: str,
+    exclude: tuple[TableName, ...],
     run_now: bool,
     as_json: bool,
 ) -> int:
@@ -108,12 +111,12 @@ def export(
         version=version("datajoint-proxy"),
         analyses=tuple(analysis.name for analysis in summary.analyses),
         versions={"sqlglot": version("sqlglot")},
-        options={"parts": parts},
+        options={"parts": parts, "exclude": [str(name) for name in exclude]},
         included=include,
     )
     folder = out or Path(safe_name(paper))
     with Progress() as progress, Database.connect(address, credentials) as database:
-        made = write_export(database, recorded, folder, meta, parts=Parts(parts), progress=progress)
+        made = write_export(database, recorded, folder, meta, parts=Parts(parts), exclude=exclude, progress=progress)
         flavour = database.flavour
     for number, why in pins.items():
         if isinstance(why, str):
@@ -130,6 +133,9 @@ def _print_export(made: Export, paper: str, lost: list[Lost], *, dumped: bool, a
         _print_json(cli_report.export_document(made, paper, lost, dumped=dumped))
     else:
         cli_report.print_export(made, lost, dumped=dumped)
+    for name, number in sorted(made.excluded.items()):
+        read = "statement that reads it is" if number == 1 else "statements that read it are"
+        say(f"excluded {name}: {number} {read} not in the slice")
     for warning in made.slice.warnings:
         say(f"warning: {warning}")
     for line in cli_report.pin_lines(made.slice.pins):

@@ -51,6 +51,7 @@ def export_document(made: Export, paper: str, lost: list[Lost], *, dumped: bool)
             for name, sliced in made.slice.tables.items()
         ],
         "classes": {kind.value: made.classes[kind] for kind in StatementClass},
+        "excluded": _excluded_document(made.excluded),
         "unresolved": [_unresolved(judged) for judged in made.unresolved],
         "lost": [{"analysis": gap.analysis, "reason": gap.reason} for gap in lost],
         "pins": [pin_document(check) for check in made.slice.pins],
@@ -98,7 +99,8 @@ def print_export(made: Export, lost: list[Lost], *, dumped: bool) -> None:
         table.add_row(escape(str(name)), str(sliced.rows), str(sliced.total), escape(_shortened(why)))
     console.print(table)
     counts = ", ".join(f"{made.classes[kind]} {kind.value}" for kind in StatementClass if made.classes[kind])
-    console.print(f"\n{made.slice.rows} rows for {counts}")
+    excluded = sum(bool(judged.excluded) for judged in made.statements)
+    console.print(f"\n{made.slice.rows} rows for {counts}" + (f"; {excluded} of these excluded" if excluded else ""))
     folder = escape(str(made.bundle.folder))
     if dumped:
         console.print(f"the slice is in {folder}/publish, which may go out; the rest of {folder} stays in the lab")
@@ -129,10 +131,7 @@ def proof_document(proof: Proof, file: Path) -> dict[str, Any]:
         "reordered": [outcome.statement.id for outcome in proof.outcomes if _reordered(outcome)],
         "verdicts": {verdict.value: number for verdict, number in _verdicts(proof).items()},
         "left_out": {kind.value: number for kind, number in proof.review.left_out.items()},
-        "excluded": [
-            {"schema": name.schema, "name": name.name, "statements": number}
-            for name, number in _excluded(proof).items()
-        ],
+        "excluded": _excluded_document(_excluded(proof)),
         "unresolved": list(proof.review.unresolved),
         "tables": len(proof.review.tables),
         "miscounts": [
@@ -169,8 +168,12 @@ def _reordered(outcome: Outcome) -> bool:
     return outcome.order in (Order.TIES, Order.UNJUDGED, Order.OTHER)
 
 
-def _excluded(proof: Proof) -> dict[TableName, int]:
-    return dict(sorted(Counter(name for names in proof.review.excluded for name in names).items()))
+def _excluded(proof: Proof) -> Counter[TableName]:
+    return Counter(name for names in proof.review.excluded for name in names)
+
+
+def _excluded_document(counts: Counter[TableName]) -> list[dict[str, Any]]:
+    return [{"schema": name.schema, "name": name.name, "statements": number} for name, number in sorted(counts.items())]
 
 
 def print_proof(proof: Proof) -> None:
@@ -190,7 +193,7 @@ def print_proof(proof: Proof) -> None:
         f"{proof.identical} of {len(proof.outcomes)} queries identical on source and copy"
         + (f"; left out: {', '.join(left_out)}" if left_out else "")
     )
-    for name, number in _excluded(proof).items():
+    for name, number in sorted(_excluded(proof).items()):
         console.print(f"excluded table {escape(str(name))}: {_counted(number, 'statement')} not asked")
     known = [outcome for outcome in proof.outcomes if outcome.recorded_source is not None]
     if known:
