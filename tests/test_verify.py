@@ -388,6 +388,27 @@ def test_a_broken_copy_ends_with_1_and_is_named(
     assert "0.10000001" not in json.dumps(proof)
 
 
+def test_the_command_compares_with_what_was_recorded(
+    djproxy: Djproxy, server: PrivateServer, restored: PrivateServer, bundle: Path, database: str
+) -> None:
+    """The review says what the answers were: once as they are, once with another digest, once a number of rows."""
+    path = bundle / "review.json"
+    review = json.loads(path.read_text())
+    data = [statement for statement in review["statements"] if statement["class"] == "data"]
+    for statement in data:
+        answer = answered(server, statement["sql"], Session(**statement["session"]))
+        statement["recorded"] = {"rows": answer.rows, "digest": answer.digest}
+    data[1]["recorded"]["digest"] = "0" * 32
+    data[2]["recorded"] = {"rows": 7, "digest": None}
+    path.write_text(json.dumps(review))
+    report = djproxy.verify("P", server, restored, bundle, status=1).json()
+    assert report["verdicts"] == {"identical": 1, "source changed since the recording": 2}
+    assert [failure["id"] for failure in report["failures"]] == [statement["id"] for statement in data[1:]]
+    assert report["failures"][1]["reason"] == "recorded 7 rows; the copy answers as the source does now"
+    proof = json.loads((bundle / "publish" / "verification.json").read_text())
+    assert [query["source_as_recorded"] for query in proof["queries"]] == [True, False, False]
+
+
 def test_a_refusal_of_the_server_is_not_published(
     djproxy: Djproxy, server: PrivateServer, restored: PrivateServer, bundle: Path, database: str
 ) -> None:
