@@ -445,3 +445,46 @@ def test_a_bundle_that_cannot_be_written_is_said_before_anything_is_asked(
     answer = djproxy.verify("P", server, restored, bundle, status=2)
     assert "cannot write verification.json" in answer.stderr
     assert answer.stdout == ""
+
+
+def test_a_recording_with_digests_tells_what_changed(
+    djproxy: Djproxy, server: PrivateServer, restored: PrivateServer, database: str
+) -> None:
+    """Recorded by clients of two character sets; the source is edited after the export, then before another one."""
+    server.execute(*(text.format(s=database) for text in TABLES))
+    texts = [f"SELECT * FROM {database}.t WHERE a < 3", f"SELECT a, s FROM {database}.t ORDER BY a LIMIT 2"]
+    with djproxy.recording("P", server, "--digest") as proxy:
+        for charset in ("utf8mb4", "latin1"):
+            connection = server.connect(host=proxy.host, port=proxy.port, charset=charset)
+            with connection, connection.cursor() as cursor:
+                for sql in texts:
+                    cursor.execute(sql)
+                    cursor.fetchall()
+    options = ("--out", djproxy.home.parent / "bundle", "--defaults-file", server.defaults_file(), "--run")
+    tools = {"MYSQLDUMP": str(server.tools.dump), "MYSQL": str(server.tools.client)}
+    djproxy.call("export", "--paper", "P", *options, **tools)
+    bundle = djproxy.home.parent / "bundle"
+    try:
+        restore(bundle, restored)
+        same = djproxy.verify("P", server, restored, bundle).json()
+        assert (same["queries"], same["identical"]) == (4, 4)
+        proof = json.loads((bundle / "publish" / "verification.json").read_text())
+        assert [query["source_as_recorded"] for query in proof["queries"]] == [True] * 4
+
+        server.execute(f"UPDATE {database}.t SET s = 'new' WHERE a = 1")
+        changed = djproxy.verify("P", server, restored, bundle, status=1).json()
+        assert changed["verdicts"] == {"source changed since the recording": 4}
+        assert {failure["reason"] for failure in changed["failures"]} == {"the copy answers as it was recorded"}
+
+        restored.execute(f"UPDATE {database}.t SET s = 'bad' WHERE a = 1")
+        wrong = djproxy.verify("P", server, restored, bundle, status=1).json()
+        assert wrong["verdicts"] == {"differs": 4}
+
+        drop(restored, database)
+        djproxy.call("export", "--paper", "P", *options, **tools)
+        restore(bundle, restored)
+        late = djproxy.verify("P", server, restored, bundle, status=1).json()
+        assert late["verdicts"] == {"source changed since the recording": 4}
+        assert all("the copy answers as the source does now" in failure["reason"] for failure in late["failures"])
+    finally:
+        drop(restored, database)
