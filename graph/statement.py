@@ -47,6 +47,15 @@ class Pinned:
 
 
 @dataclass(frozen=True, slots=True)
+class RecordedResult:
+    """What a statement's answer was when it was recorded; `digest` is that of graph.digest, None where only the number
+    of rows is known."""
+
+    rows: int
+    digest: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Statement:
     """One SQL statement, its parameters already written as literals.
 
@@ -59,6 +68,7 @@ class Statement:
     session: Session = field(default_factory=Session)
     pins: tuple[Pinned, ...] = ()
     unpinned: int = 0
+    recorded: RecordedResult | None = None
 
 
 class StatementClass(StrEnum):

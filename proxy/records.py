@@ -106,6 +106,17 @@ class PaperSummary:
 
 
 @dataclass(frozen=True, slots=True)
+class TableReaders:
+    """How many statements that are data, or unresolved, read a table, the first of them, and how many of them take it
+    whole."""
+
+    table: TableName
+    statements: int
+    first: int
+    whole: int
+
+
+@dataclass(frozen=True, slots=True)
 class TableUse:
     """How often statements of a class name a table in a role with a restriction."""
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import delete, func, insert, select, text  # noqa: TID251
 
-from graph.leaves import Occurrence, Reading
+from graph.leaves import UNRESTRICTED, Occurrence, Reading
 from graph.names import TableName
 from graph.statement import Pinned, Session, Statement, StatementClass
 from proxy.errors import InputError, StoreError
@@ -26,6 +26,7 @@ from proxy.records import (
     PaperSummary,
     Recorded,
     Result,
+    TableReaders,
     TableUse,
 )
 from proxy.store_file import StoreFile
@@ -246,6 +247,28 @@ class Store(StoreFile):
             return [
                 TableUse(TableName(schema, table), role, restriction, StatementClass(name), number)
                 for schema, table, role, restriction, name, number in connection.execute(query)
+            ]
+
+    def readers(self, paper: str, analysis: str | None = None) -> list[TableReaders]:
+        """The tables that a paper's data and unresolved statements read, as far as their texts tell, by name."""
+        whole = StatementRow.reason.contains(UNRESTRICTED, autoescape=True)
+        number = StatementRow.id.distinct()
+        columns = (OccurrenceRow.schema_name, OccurrenceRow.table_name)
+        query = (
+            select(*columns, func.count(number), func.min(StatementRow.id), func.count(number).filter(whole))
+            .join(StatementRow, StatementRow.reading_id == OccurrenceRow.reading_id)
+            .join(Analysis, StatementRow.analysis_id == Analysis.id)
+            .join(Paper)
+            .where(Paper.name == paper, OccurrenceRow.role != "write")
+            .where(StatementRow.statement_class.in_([StatementClass.DATA.value, StatementClass.UNRESOLVED.value]))
+            .group_by(*columns)
+            .order_by(*columns)
+        )
+        if analysis is not None:
+            query = query.where(Analysis.name == analysis)
+        with self.reading() as connection:
+            return [
+                TableReaders(TableName(schema, table), *counts) for schema, table, *counts in connection.execute(query)
             ]
 
     # -- forgetting
