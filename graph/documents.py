@@ -16,7 +16,7 @@ from graph.schema import ForeignKey, Table
 from graph.script import foreign_keys_of, use
 from graph.selection import present, restrictions
 from graph.slice import PinCheck, Slice, TableSlice
-from graph.statement import RecordedResult, Session, Statement, StatementClass
+from graph.statement import Session, Statement, StatementClass
 
 FORMAT: Final = "djproxy bundle"
 FORMAT_VERSION: Final = 1
@@ -27,9 +27,8 @@ class Judged:
     """A recorded statement and what became of it.
 
     `answers` is the SELECT that the slice answers for it, where that is not the statement itself (the SELECT of an
-    `INSERT … SELECT`). `result` is what was seen of its result, `pinned` whether its rows are those that it named.
-    `excluded` are the tables that keep it out of the slice because the export was told to leave them out; its class
-    stays what it is.
+    `INSERT … SELECT`). `pinned` says whether its rows are those that its recorded results named. `excluded` are the
+    tables that keep it out of the slice because the export was told to leave them out; its class stays what it is.
     """
 
     statement: Statement
@@ -37,7 +36,6 @@ class Judged:
     reason: str
     analysis: str = ""
     answers: str | None = None
-    result: RecordedResult | None = None
     pinned: bool = False
     excluded: tuple[TableName, ...] = ()
 
@@ -175,7 +173,7 @@ def _reviewed_table(sliced: TableSlice, slice_: Slice, fingerprints: Mapping[Tab
 
 
 def _reviewed_statement(judged: Judged) -> dict[str, Any]:
-    session = judged.statement.session
+    session, recorded = judged.statement.session, judged.statement.recorded
     return {
         "id": judged.statement.id,
         "analysis": judged.analysis,
@@ -184,8 +182,8 @@ def _reviewed_statement(judged: Judged) -> dict[str, Any]:
         "sql": judged.statement.sql,
         "answers": judged.answers,
         "pinned": judged.pinned,
-        "recorded": None if judged.result is None else asdict(judged.result),
         "excluded": [list(name) for name in judged.excluded],
+        "recorded": None if recorded is None else asdict(recorded),
         "session": {
             "schema": session.schema,
             "sql_mode": session.sql_mode,

@@ -48,8 +48,8 @@ class Pinned:
 
 @dataclass(frozen=True, slots=True)
 class RecordedResult:
-    """What a statement's answer was when it was recorded; `digest` is that of graph.digest, None where only the number
-    of rows is known."""
+    """What a result was when it was recorded; `digest` is that of graph.digest, None where only the number of rows is
+    known."""
 
     rows: int
     digest: str | None = None
@@ -59,16 +59,17 @@ class RecordedResult:
 class Statement:
     """One SQL statement, its parameters already written as literals.
 
-    `pins` is what its recorded results showed of their rows' keys; `unpinned` counts the executions of which that is
-    not known. With pins the rows they name are used, whatever the text would give now.
+    `recorded` is its result as far as that was looked into. `pins` is what its recorded results showed of their rows'
+    keys; `unpinned` counts the executions of which that is not known. With pins the rows they name are used, whatever
+    the text would give now.
     """
 
     id: int
     sql: str
     session: Session = field(default_factory=Session)
+    recorded: RecordedResult | None = None
     pins: tuple[Pinned, ...] = ()
     unpinned: int = 0
-    recorded: RecordedResult | None = None
 
 
 class StatementClass(StrEnum):

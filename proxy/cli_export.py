@@ -21,7 +21,7 @@ from graph.export import export as write_export
 from graph.names import TableName
 from graph.proof import prove, read_review
 from graph.runner import run_dump
-from graph.statement import Pinned, RecordedResult, StatementClass
+from graph.statement import Pinned, StatementClass
 from graph.verification import Versions
 from proxy import cli_report
 from proxy.cli_common import ask, exclude_option, json_option, opened_store, paper_option, say, surroundings
@@ -144,11 +144,10 @@ def _print_export(made: Export, paper: str, lost: list[Lost], *, dumped: bool, a
 
 def _judged(recorded: Recorded, pinned: Pinned | str | None) -> Judged:
     """A recorded statement as `graph` takes it, with the keys that its result showed."""
-    statement, result = recorded.statement, recorded.result
+    statement = recorded.statement
     if isinstance(pinned, Pinned):
         statement = replace(statement, pins=(pinned,))
-    seen = RecordedResult(result.rows, result.digest) if result is not None and not result.broken else None
-    return Judged(statement, recorded.statement_class, recorded.reason, recorded.analysis, result=seen)
+    return Judged(statement, recorded.statement_class, recorded.reason, recorded.analysis)
 
 
 def _recorded_server(summary: PaperSummary) -> str | None:

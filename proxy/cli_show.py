@@ -152,7 +152,10 @@ def _result_document(statement: Recorded, result: Result) -> dict[str, Any]:
         "analysis": statement.analysis,
         "sql": statement.statement.sql,
         "class": statement.statement_class.value,
-        **asdict(result),
+        **asdict(result.seen),
+        "pinned": result.pinned,
+        "dropped": result.dropped,
+        "broken": result.broken,
     }
 
 
@@ -210,7 +213,7 @@ def _print_results(console: Console, results: list[Result]) -> None:
     if not results:
         return
     pinned = sum(result.pinned for result in results)
-    digested = sum(result.digest is not None for result in results)
+    digested = sum(result.seen.digest is not None for result in results)
     console.print(f"results: {pinned} pinned by the keys of their rows, {digested} with a digest")
     for why, number in Counter(result.broken or result.dropped for result in results).items():
         if why:

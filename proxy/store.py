@@ -13,7 +13,7 @@ from sqlalchemy import delete, func, insert, select, text  # noqa: TID251
 
 from graph.leaves import UNRESTRICTED, Occurrence, Reading
 from graph.names import TableName
-from graph.statement import Pinned, Session, Statement, StatementClass
+from graph.statement import Pinned, RecordedResult, Session, Statement, StatementClass
 from proxy.errors import InputError, StoreError
 from proxy.events import KeyColumn
 from proxy.pins import Useless, unpack
@@ -301,8 +301,13 @@ def _known_reading(row: Any, occurrences: Sequence[Occurrence]) -> Reading:
 def _recorded(row: Any, sessions: dict[str | None, Session]) -> Recorded:
     if row.context not in sessions:
         sessions[row.context] = Session(**json.loads(row.context))
+    result = None
+    if row.rows is not None:
+        seen = RecordedResult(row.rows, row.digest)
+        result = Result(seen, row.key_set_id is not None, row.dropped, row.broken)
+    recorded = result.seen if result is not None and not result.broken else None
     return Recorded(
-        statement=Statement(row.id, row.sql or "", sessions[row.context]),
+        statement=Statement(row.id, row.sql or "", sessions[row.context], recorded),
         statement_class=StatementClass(row.statement_class),
         reason=row.reason,
         analysis=row.analysis,
@@ -310,9 +315,7 @@ def _recorded(row: Any, sessions: dict[str | None, Session]) -> Recorded:
         verb=row.verb,
         table=row.table_name,
         length=row.length,
-        result=None
-        if row.rows is None
-        else Result(row.rows, row.digest, row.key_set_id is not None, row.dropped, row.broken),
+        result=result,
     )
 
 
