@@ -23,7 +23,9 @@ from graph.slice import Slice
 
 #: All that may lie in a bundle; anything else in the folder is somebody's own and keeps us from replacing it.
 _FILES: Final = frozenset({"dump.sh", "review.json", "report.html"})
-_PUBLISHED: Final = frozenset({"slice.sql", "restore.sh", "manifest.json", "queries.sql", "files.tsv"})
+_PUBLISHED: Final = frozenset(
+    {"slice.sql", "restore.sh", "manifest.json", "queries.sql", "files.tsv", "verification.json"}
+)
 #: What a dump that was killed leaves behind.
 _LEFT_OVER: Final = ".dump."
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -48,18 +48,21 @@ def cascade(
     *,
     parts: Parts = Parts.MERGE,
     structure: Iterable[TableName] = (),
+    without_parts: Collection[TableName] = (),
     progress: Callable[[str], None] | None = None,
 ) -> Slice:
     """The least slice that holds what the rules ask for and is closed under foreign keys and `parts`.
 
-    `structure` names tables and views that are needed even without rows. It is computed in one snapshot;
+    `structure` names tables and views that are needed even without rows, `without_parts` tables whose rows do not come
+    along as parts. It is computed in one snapshot;
     within `database.snapshot()`, in that one.
     Raises InputError for a rule about an unknown table or a view, GrantError for a missing right before
     anything is computed, ServerError when the connection breaks. A rule that the server refuses ends
     nothing: see `Slice.refused`.
     """
     with database.snapshot():
-        run = _Run(database, schema, parts, progress or (lambda text: None))
+        edges = [edge for edge in part_edges(schema, parts) if edge.target not in without_parts]
+        run = _Run(database, schema, edges, progress or (lambda text: None))
         run.check(rules, structure)
         run.settle(rules)
         return run.slice(rules, structure)
@@ -102,12 +105,10 @@ class _Reader:
 
 
 class _Run:
-    def __init__(self, database: Database, schema: Schema, parts: Parts, progress: Callable[[str], None]) -> None:
+    def __init__(self, database: Database, schema: Schema, parts: list[Edge], progress: Callable[[str], None]) -> None:
         self._database = database
         self._schema = schema
-        self._edges = [Edge.of(key) for name in sorted(schema.graph) for key in schema.parents(name)] + part_edges(
-            schema, parts
-        )
+        self._edges = [Edge.of(key) for name in sorted(schema.graph) for key in schema.parents(name)] + parts
         self._closure = Closure(database, schema, self._edges, progress)
         self._progress = progress
         self._refused: dict[int, str] = {}

@@ -14,11 +14,15 @@ import pymysql  # noqa: TID251
 from pymysql.cursors import SSCursor  # noqa: TID251
 
 from graph import quoting
+from graph.answer import Answer, Protocol
 from graph.errors import GrantError, ServerError, StatementError
 from graph.names import TableName
 from graph.statement import Session
 
 CONNECT_SECONDS = 20
+
+#: Of the connection: what texts are sent in.
+CHARSET = "utf8mb4"
 
 #: ER_DBACCESS_DENIED, ER_TABLEACCESS_DENIED, ER_COLUMNACCESS_DENIED
 _DENIED = frozenset({1044, 1142, 1143})
@@ -91,7 +95,7 @@ class Database:
                 unix_socket=str(address.socket) if address.socket else None,
                 user=credentials.user,
                 password=credentials.password,
-                charset="utf8mb4",
+                charset=CHARSET,
                 conv={},
                 autocommit=True,
                 connect_timeout=CONNECT_SECONDS,
@@ -160,6 +164,35 @@ class Database:
             if self._connection.open:
                 self._leave(session)
 
+    @contextmanager
+    def answer(
+        self, sql: str, session: Session, protocol: Protocol = Protocol.TEXT, charset: str = CHARSET
+    ) -> Iterator[Answer]:
+        """A query's answer in its session's settings, its texts sent in that character set.
+
+        The connection is busy until the context ends. Raises StatementError, GrantError or ServerError, also while
+        rows are read.
+        """
+        try:
+            self._enter(session)
+            self._run(f"SET SESSION character_set_results = {quoting.string_literal(charset)}")
+            answer = Answer(self._connection, sql, protocol)
+            try:
+                yield answer
+            except (Exception, GeneratorExit):
+                answer.close()
+                raise
+            answer.close()
+        except (pymysql.err.MySQLError, OSError) as error:
+            self._refuse(error, sql, session.schema)
+        except (KeyboardInterrupt, SystemExit):
+            # Nobody waits for the rest of an answer then.
+            self.close()
+            raise
+        finally:
+            if self._connection.open:
+                self._leave(session)
+
     def value(self, sql: str) -> Any:
         """The first value of the first row; None when there is no row."""
         values = [row[0] for row in self.rows(sql)]
@@ -200,7 +233,9 @@ class Database:
 
     def _leave(self, session: Session) -> None:
         """The default schema stays: no statement unsets it, and `graph`'s own SQL qualifies every name."""
-        self._run(f"SET SESSION {_OWN_SETTINGS}, collation_connection='{self._collation}'")
+        self._run(
+            f"SET SESSION {_OWN_SETTINGS}, collation_connection='{self._collation}', character_set_results='{CHARSET}'"
+        )
         for name in session.variables:
             self._run(f"SET @{quoting.identifier(name)} = NULL")
 

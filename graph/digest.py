@@ -37,6 +37,11 @@ def encode_row(row: Iterable[bytes | None]) -> bytes:
     return b"".join([_NULL if value is None else _length(len(value)) + value for value in row])
 
 
+def row_digest(payload: bytes | bytearray | memoryview) -> bytes:
+    """The digest of one row's payload."""
+    return blake2b(payload, digest_size=SIZE).digest()
+
+
 class ResultDigest:
     """Takes a result's rows one by one; `rows` says how many there were."""
 
@@ -52,7 +57,7 @@ class ResultDigest:
 
     def add_payload(self, payload: bytes | bytearray | memoryview) -> None:
         """Take a row as the payload of its packet, without decoding it."""
-        self._sum += int.from_bytes(blake2b(payload, digest_size=SIZE).digest(), "little")
+        self._sum += int.from_bytes(row_digest(payload), "little")
         self.rows += 1
 
     def hexdigest(self) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final
@@ -22,19 +23,12 @@ FORMAT_VERSION: Final = 1
 
 
 @dataclass(frozen=True, slots=True)
-class ResultSeen:
-    """The rows of a recorded result, and their digest by `graph.digest` where there is one."""
-
-    rows: int
-    digest: str | None
-
-
-@dataclass(frozen=True, slots=True)
 class Judged:
     """A recorded statement and what became of it.
 
     `answers` is the SELECT that the slice answers for it, where that is not the statement itself (the SELECT of an
-    `INSERT … SELECT`). `result` is what was seen of its result, `pinned` whether its rows are those that it named.
+    `INSERT … SELECT`). `pinned` says whether its rows are those that its recorded results named. `excluded` are the
+    tables that keep it out of the slice because the export was told to leave them out; its class stays what it is.
     """
 
     statement: Statement
@@ -42,8 +36,8 @@ class Judged:
     reason: str
     analysis: str = ""
     answers: str | None = None
-    result: ResultSeen | None = None
     pinned: bool = False
+    excluded: tuple[TableName, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +76,10 @@ def review(
             "included": sorted(str(kind) for kind in meta.included),
             "rows": slice_.rows,
             "warnings": list(slice_.warnings),
+            "excluded": [
+                {"schema": name.schema, "name": name.name, "statements": number}
+                for name, number in sorted(excluded_counts(statements).items())
+            ],
             "tables": [_reviewed_table(s, slice_, fingerprints) for s in slice_.tables.values()],
             "pins": [pin_document(check) for check in slice_.pins],
             "statements": [_reviewed_statement(judged) for judged in statements],
@@ -118,11 +116,11 @@ def queries(statements: Iterable[Judged], included: frozenset[StatementClass]) -
     current: list[str] = []
     seen: set[tuple[str, ...]] = set()
     for judged in statements:
-        if judged.kind not in included:
+        if judged.kind not in included or judged.excluded:
             continue
         session = judged.statement.session
         settings = list(_settings(session))
-        text = (judged.answers or judged.statement.sql).strip().rstrip(";").rstrip()
+        text = published_text(judged.answers or judged.statement.sql)
         if (text, *settings) in seen:
             continue
         seen.add((text, *settings))
@@ -133,6 +131,16 @@ def queries(statements: Iterable[Judged], included: frozenset[StatementClass]) -
         # On a line of its own: the statement may end in a comment.
         lines += [text, ";"]
     return "\n".join(lines) + "\n"
+
+
+def published_text(sql: str) -> str:
+    """A statement as it stands in queries.sql."""
+    return sql.strip().rstrip(";").rstrip()
+
+
+def excluded_counts(statements: Iterable[Judged]) -> Counter[TableName]:
+    """How many statements each excluded table keeps out of the slice; a statement may name several."""
+    return Counter(name for judged in statements for name in judged.excluded)
 
 
 def structure_digest(table: Table) -> str:
@@ -165,7 +173,7 @@ def _reviewed_table(sliced: TableSlice, slice_: Slice, fingerprints: Mapping[Tab
 
 
 def _reviewed_statement(judged: Judged) -> dict[str, Any]:
-    session = judged.statement.session
+    session, recorded = judged.statement.session, judged.statement.recorded
     return {
         "id": judged.statement.id,
         "analysis": judged.analysis,
@@ -174,7 +182,8 @@ def _reviewed_statement(judged: Judged) -> dict[str, Any]:
         "sql": judged.statement.sql,
         "answers": judged.answers,
         "pinned": judged.pinned,
-        "recorded": None if judged.result is None else asdict(judged.result),
+        "excluded": [list(name) for name in judged.excluded],
+        "recorded": None if recorded is None else asdict(recorded),
         "session": {
             "schema": session.schema,
             "sql_mode": session.sql_mode,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,10 +12,11 @@ from graph.apart import Apart, Failure
 from graph.bundle import Bundle, require_writable, write_bundle
 from graph.cascade import Parts, cascade
 from graph.database import Database
-from graph.documents import Judged, Meta
+from graph.documents import Judged, Meta, excluded_counts
 from graph.errors import InputError, StatementError
+from graph.exclusion import excluded_by, excluded_tables, names_any
 from graph.fingerprint import take
-from graph.leaves import UNRESTRICTED, Resolution
+from graph.leaves import UNRESTRICTED, Occurrence, Resolution
 from graph.names import TableName
 from graph.scan import ServerVersion, open_comments
 from graph.schema import SYSTEM_SCHEMAS, Schema, read_schema
@@ -44,9 +45,16 @@ class Export:
         return Counter(judged.kind for judged in self.statements)
 
     @property
+    def excluded(self) -> Counter[TableName]:
+        """How many statements each excluded table keeps out."""
+        return excluded_counts(self.statements)
+
+    @property
     def unresolved(self) -> list[Judged]:
         """The statements whose rows may be missing."""
-        return [judged for judged in self.statements if judged.kind is StatementClass.UNRESOLVED]
+        return [
+            judged for judged in self.statements if judged.kind is StatementClass.UNRESOLVED and not judged.excluded
+        ]
 
     @property
     def missing(self) -> int:
@@ -61,12 +69,14 @@ def export(
     meta: Meta,
     *,
     parts: Parts = Parts.MERGE,
+    exclude: Collection[TableName] = (),
     progress: Progress | None = None,
 ) -> Export:
     """Writes the bundle for recorded statements, each with the class that it got while recording.
 
-    `meta.included` are the classes taken into the slice. Raises InputError when there is nothing to export or the
-    folder is not ours, GrantError for a missing right, ServerError, ApartError; nothing is written then.
+    `meta.included` are the classes taken into the slice; statements that read a table of `exclude` (patterns, see
+    graph.exclusion) are not. Raises InputError when there is nothing to export, the folder is not ours or a pattern
+    stands for no table, GrantError for a missing right, ServerError, ApartError; nothing is written then.
     """
     say = progress or (lambda text: None)
     require_writable(folder.absolute(), meta.paper)
@@ -74,40 +84,69 @@ def export(
         raise InputError(f"the recording of paper {meta.paper} is empty: no statement went through the proxy")
     with closing(Apart()) as apart, database.snapshot():
         say("reading the schema")
-        named = _named_tables(recorded, meta.included, apart)
-        schema = read_schema(database, named)
+        occurrences = _occurrences(recorded, apart)
+        named = _named_tables(recorded, meta.included, occurrences, exclude)
+        # Of what is excluded only the names are read: it needs no right to SELECT.
+        schema = read_schema(database, [*named, *(TableName(each.schema, "") for each in exclude)])
+        excluded = excluded_tables(exclude, schema)
         apart.use(schema)
         _require_visible(database, schema, (name for name, taken in named.items() if taken))
         own_mode = str(database.value("SELECT @@GLOBAL.sql_mode"))
         resolutions = _resolve_all(recorded, apart, schema, meta.included, own_mode, say)
+        left_out = _exclude(recorded, resolutions, occurrences, excluded, schema, meta.included)
         wanted = _needed(resolutions)
         if not any(resolution.rules for resolution in wanted):
-            raise InputError(_nothing_to_export(recorded, resolutions, meta.paper))
+            raise InputError(_nothing_to_export(recorded, resolutions, meta.paper, left_out))
         rules = [rule for resolution in wanted for rule in resolution.rules]
         structure = {name for r in wanted for name in (*r.tables, *r.views)}
-        slice_ = cascade(database, schema, rules, parts=parts, structure=structure, progress=progress)
+        slice_ = cascade(
+            database, schema, rules, parts=parts, structure=structure, without_parts=excluded, progress=progress
+        )
         say("taking fingerprints of the rows")
         fingerprints = take(database, slice_)
-    statements = tuple(_judge(judged, resolutions, slice_) for judged in recorded)
-    slice_ = replace(slice_, warnings=(*slice_.warnings, *_unrestricted(recorded, resolutions, meta.included)))
+    statements = tuple(_judge(judged, resolutions, slice_, left_out) for judged in recorded)
+    warnings = [
+        *_unrestricted(recorded, resolutions, slice_, meta.included),
+        *_needed_anyway(excluded, slice_),
+        *_needless(exclude, schema, left_out),
+    ]
+    slice_ = replace(slice_, warnings=(*slice_.warnings, *warnings))
     bundle = write_bundle(folder, slice_, statements, meta, fingerprints)
     return Export(bundle, slice_, statements)
 
 
+def _occurrences(recorded: Sequence[Judged], apart: Apart) -> dict[_Text, tuple[Occurrence, ...]]:
+    """The tables that statements name, as far as their texts tell."""
+    texts = {
+        _text(judged): judged.statement
+        for judged in recorded
+        if judged.statement.sql and judged.kind is not StatementClass.NOT_DATA
+    }
+    readings = apart.read((statement.sql, statement.session) for statement in texts.values())
+    return {
+        text: () if isinstance(reading, Failure) else reading.occurrences
+        for text, reading in zip(texts, readings, strict=True)
+    }
+
+
 def _named_tables(
-    recorded: Sequence[Judged], included: Collection[StatementClass], apart: Apart
+    recorded: Sequence[Judged],
+    included: Collection[StatementClass],
+    occurrences: Mapping[_Text, Sequence[Occurrence]],
+    exclude: Collection[TableName],
 ) -> dict[TableName, bool]:
-    """The tables that statements name, as far as their text tells the schema; True for those that the slice needs."""
+    """The tables that statements name, as far as their text tells the schema; True for those that the slice needs.
+    Statements that read what is excluded are passed over."""
     taken = {*included, StatementClass.UNRESOLVED}
-    texts = {_text(judged): judged for judged in recorded if judged.statement.sql}
-    asked = [judged for judged in texts.values() if judged.kind is not StatementClass.NOT_DATA]
-    readings = apart.read((judged.statement.sql, judged.statement.session) for judged in asked)
+    kinds = {_text(judged): judged.kind for judged in recorded}
     found: dict[TableName, bool] = {}
-    for judged, reading in zip(asked, readings, strict=True):
-        for occurrence in () if isinstance(reading, Failure) else reading.occurrences:
+    for text, named in occurrences.items():
+        if names_any(named, exclude):
+            continue
+        for occurrence in named:
             name = occurrence.table
             if name.schema and name.name:
-                found[name] = found.get(name, False) or (judged.kind in taken and occurrence.role != "write")
+                found[name] = found.get(name, False) or (kinds[text] in taken and occurrence.role != "write")
     return found
 
 
@@ -204,12 +243,64 @@ def _readable(statement: Statement, own_mode: str, server: ServerVersion | None)
     return replace(statement, session=session, sql=open_comments(statement.sql, session.sql_mode, server))
 
 
+def _exclude(
+    recorded: Sequence[Judged],
+    resolutions: dict[_Text, Resolution],
+    occurrences: Mapping[_Text, Sequence[Occurrence]],
+    excluded: Collection[TableName],
+    schema: Schema,
+    included: Collection[StatementClass],
+) -> dict[_Text, tuple[TableName, ...]]:
+    """For each text that would be in the slice, or is unresolved, the excluded tables that it reads; such a text then
+    asks for nothing in `resolutions`."""
+    found: dict[_Text, tuple[TableName, ...]] = {}
+    for judged in recorded if excluded else ():
+        text = _text(judged)
+        resolution = resolutions[text]
+        if text in found or resolution.statement_class not in {*included, StatementClass.UNRESOLVED}:
+            continue
+        tables = excluded_by(resolution, occurrences.get(text, ()), excluded, schema)
+        if tables:
+            found[text] = tables
+            resolutions[text] = replace(resolution, rules=(), tables=(), views=())
+    return found
+
+
+def _needed_anyway(excluded: Collection[TableName], slice_: Slice) -> list[str]:
+    """A warning for each excluded table whose rows other rows need: foreign keys never break silently."""
+    found = [slice_.tables[name] for name in sorted(excluded) if name in slice_.tables and slice_.tables[name].rows]
+    return [
+        f"the slice holds {_counted(sliced.rows)} of the excluded table {sliced.table.name} all the same, since other"
+        f" rows need them ({'; '.join(sliced.reasons)})"
+        for sliced in found
+    ]
+
+
+def _needless(
+    exclude: Collection[TableName], schema: Schema, left_out: Mapping[_Text, tuple[TableName, ...]]
+) -> list[str]:
+    """A warning for each pattern that kept nothing out: perhaps it is misspelled."""
+    read_tables = {name for names in left_out.values() for name in names}
+    return [
+        f"no statement of the slice reads {each}: excluding it kept none out"
+        for each in exclude
+        if read_tables.isdisjoint(excluded_tables([each], schema))
+    ]
+
+
+def _counted(rows: int) -> str:
+    return f"{rows} row{'' if rows == 1 else 's'}"
+
+
 def _needed(resolutions: dict[_Text, Resolution]) -> list[Resolution]:
     return [resolution for resolution in resolutions.values() if resolution.rules]
 
 
 def _unrestricted(
-    recorded: Sequence[Judged], resolutions: dict[_Text, Resolution], included: Collection[StatementClass]
+    recorded: Sequence[Judged],
+    resolutions: dict[_Text, Resolution],
+    slice_: Slice,
+    included: Collection[StatementClass],
 ) -> list[str]:
     """A warning for each table that a statement takes whole, whoever put its rows there."""
     found: dict[TableName, int] = {}
@@ -219,12 +310,21 @@ def _unrestricted(
             for name in resolution.tables:
                 found.setdefault(name, judged.statement.id)
     return [
-        f"all of {name} is in the slice: statement {number} fetches it without a restriction"
+        f"all of {name} ({_counted(slice_.tables[name].rows)}) is in the slice: statement {number} fetches it without"
+        " a restriction"
         for name, number in found.items()
     ]
 
 
-def _nothing_to_export(recorded: Sequence[Judged], resolutions: dict[_Text, Resolution], paper: str) -> str:
+def _nothing_to_export(
+    recorded: Sequence[Judged],
+    resolutions: dict[_Text, Resolution],
+    paper: str,
+    left_out: Mapping[_Text, tuple[TableName, ...]],
+) -> str:
+    if left_out:
+        tables = ", ".join(sorted({str(name) for names in left_out.values() for name in names}))
+        return f"nothing of paper {paper} is left to export: its statements read what is excluded ({tables})"
     unresolved = [r for r in resolutions.values() if r.statement_class is StatementClass.UNRESOLVED]
     if unresolved:
         return (
@@ -236,7 +336,12 @@ def _nothing_to_export(recorded: Sequence[Judged], resolutions: dict[_Text, Reso
     return f"the recording of paper {paper} holds no data to export ({counts}); see djproxy show, and --include"
 
 
-def _judge(judged: Judged, resolutions: dict[_Text, Resolution], slice_: Slice) -> Judged:
+def _judge(
+    judged: Judged,
+    resolutions: dict[_Text, Resolution],
+    slice_: Slice,
+    left_out: Mapping[_Text, tuple[TableName, ...]],
+) -> Judged:
     """The final class of a statement. What the server refused to evaluate is unresolved."""
     resolution = resolutions[_text(judged)]
     ids = {rule.statement for rule in resolution.rules if rule.statement is not None}
@@ -250,6 +355,7 @@ def _judge(judged: Judged, resolutions: dict[_Text, Resolution], slice_: Slice) 
         reason=resolution.reason or judged.reason,
         answers=resolution.replay,
         pinned=any(rule.keys is not None for rule in resolution.rules),
+        excluded=left_out.get(_text(judged), ()),
     )
 
 
@@ -257,7 +363,7 @@ def replayed(statements: Sequence[Judged], included: Collection[StatementClass])
     """The SELECTs that a restored copy must answer as the source does, each once."""
     found: dict[_Text, Statement] = {}
     for judged in statements:
-        if judged.kind in included:
+        if judged.kind in included and not judged.excluded:
             text = judged.answers or judged.statement.sql
             found.setdefault(_text(judged), replace(judged.statement, sql=text))
     return list(found.values())

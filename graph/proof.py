@@ -4,25 +4,27 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from graph import quoting
 from graph.bundle import Bundle
 from graph.database import Database
+from graph.documents import published_text
 from graph.errors import InputError, StatementError
 from graph.names import TableName
-from graph.replay import Outcome, Verdict, replay
-from graph.statement import Session, Statement, StatementClass
+from graph.replay import Outcome, Progress, Verdict, replay
+from graph.statement import RecordedResult, Session, Statement, StatementClass
 
 
 @dataclass(frozen=True, slots=True)
 class Review:
     """What a bundle's review.json says, as far as the proof needs it.
 
-    `statements` are the SELECTs that the copy must answer, each once; `left_out` counts the others by class;
-    `tables` maps each base table to its rows in the slice.
+    `statements` are the SELECTs that the copy must answer, each once, in the order of queries.sql; `left_out` counts
+    the others by class; `excluded` has for each statement that excluded tables keep out these tables; `tables` maps
+    each base table to its rows in the slice.
     """
 
     paper: str
@@ -31,6 +33,7 @@ class Review:
     left_out: Mapping[StatementClass, int]
     unresolved: tuple[str, ...]
     tables: Mapping[TableName, int]
+    excluded: tuple[tuple[TableName, ...], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +78,7 @@ def read_review(bundle: Bundle) -> Review:
         raise InputError(f"{bundle.folder}/review.json cannot be understood ({error}); export again") from error
 
 
-def prove(source: Database, copy: Database, review: Review, progress: Callable[[Outcome], None] | None = None) -> Proof:
+def prove(source: Database, copy: Database, review: Review, progress: Progress | None = None) -> Proof:
     """Counts the tables of the copy, replays the queries on both. Raises ServerError when a connection breaks."""
     miscounts = tuple(_miscounts(copy, review.tables))
     outcomes = replay(source, copy, review.statements, progress)
@@ -87,16 +90,24 @@ def _review(document: Mapping[str, Any]) -> Review:
     found: dict[str, Statement] = {}
     left_out: Counter[StatementClass] = Counter()
     unresolved = []
+    excluded = []
     for item in document["statements"]:
         kind = StatementClass(item["class"])
+        if left := item.get("excluded"):
+            excluded.append(tuple(TableName(*name) for name in left))
+            continue
         if kind is StatementClass.UNRESOLVED:
             unresolved.append(item["reason"])
         if kind not in included:
             left_out[kind] += 1
             continue
         text = item["answers"] or item["sql"]
-        key = json.dumps([text, item["session"]], sort_keys=True)
-        found.setdefault(key, Statement(item["id"], text, Session(**item["session"])))
+        key = json.dumps([published_text(text), item["session"]], sort_keys=True)
+        # Of a query that was recorded more than once, the last answer counts; another text has other answers.
+        answer = item.get("recorded") if text == item["sql"] else None
+        recorded = RecordedResult(**answer) if answer else None
+        first = found.setdefault(key, Statement(item["id"], text, Session(**item["session"])))
+        found[key] = replace(first, recorded=recorded or first.recorded)
     tables = {
         TableName(table["schema"], table["name"]): int(table["rows"])
         for table in document["tables"]
@@ -109,6 +120,7 @@ def _review(document: Mapping[str, Any]) -> Review:
         left_out,
         tuple(unresolved),
         tables,
+        tuple(excluded),
     )
 
 

@@ -1,4 +1,4 @@
-"""Whether a query may answer differently when it is asked again of the same rows."""
+"""Whether a query may answer differently when it is asked again of the same rows, and how to ask it without locks."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ _FUNCTIONS: Final = re.compile(
     re.IGNORECASE,
 )
 _LIMIT: Final = re.compile(r"\bLIMIT\b", re.IGNORECASE)
+_LOCK: Final = re.compile(r"\b(FOR\s+(UPDATE|SHARE)|LOCK\s+IN\s+SHARE\s+MODE)\b(?:(?!\bINTO\b)[^()])*\Z", re.IGNORECASE)
 _ORDER: Final = re.compile(r"\bORDER\s+BY\b", re.IGNORECASE)
 
 
@@ -36,8 +37,15 @@ def unrepeatable(statement: Statement) -> str | None:
     return None
 
 
+def unlocked(statement: Statement) -> str:
+    """The text without the `FOR UPDATE` or `FOR SHARE` at its end: who only looks must keep nobody from writing."""
+    if found := _LOCK.search(_code(statement)):
+        return statement.sql[: found.start()].rstrip()
+    return statement.sql
+
+
 def _code(statement: Statement) -> str:
-    """The text without strings, names in quotes and comments."""
+    """The text with blanks for strings, names in quotes and comments."""
     tokens = scan(statement.sql, statement.session.sql_mode)
     skipped = {TokenKind.STRING, TokenKind.NAME, TokenKind.COMMENT}
-    return "".join(" " if token.kind in skipped else token.text for token in tokens)
+    return "".join(" " * len(token.text) if token.kind in skipped else token.text for token in tokens)

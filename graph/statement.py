@@ -47,16 +47,27 @@ class Pinned:
 
 
 @dataclass(frozen=True, slots=True)
+class RecordedResult:
+    """What a result was when it was recorded; `digest` is that of graph.digest, None where only the number of rows is
+    known."""
+
+    rows: int
+    digest: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Statement:
     """One SQL statement, its parameters already written as literals.
 
-    `pins` is what its recorded results showed of their rows' keys; `unpinned` counts the executions of which that is
-    not known. With pins the rows they name are used, whatever the text would give now.
+    `recorded` is its result as far as that was looked into. `pins` is what its recorded results showed of their rows'
+    keys; `unpinned` counts the executions of which that is not known. With pins the rows they name are used, whatever
+    the text would give now.
     """
 
     id: int
     sql: str
     session: Session = field(default_factory=Session)
+    recorded: RecordedResult | None = None
     pins: tuple[Pinned, ...] = ()
     unpinned: int = 0
 

@@ -13,10 +13,20 @@ from typing import Any
 import click
 
 from graph.errors import GraphError
+from graph.names import TableName
 from proxy import cli_show
 from proxy.addresses import parse_address
 from proxy.certificates import Certificate
-from proxy.cli_common import analysis_option, checked_name, json_option, opened_store, paper_option, say, surroundings
+from proxy.cli_common import (
+    analysis_option,
+    checked_name,
+    exclude_option,
+    json_option,
+    opened_store,
+    paper_option,
+    say,
+    surroundings,
+)
 from proxy.cli_export import export, verify
 from proxy.errors import InputError, ProxyError
 from proxy.paths import Home, find_home
@@ -125,12 +135,13 @@ def list_(home: Home, as_json: bool) -> int:
 @djproxy.command()
 @paper_option
 @analysis_option
+@exclude_option
 @json_option
 @click.pass_obj
-def show(home: Home, paper: str, analysis: str | None, as_json: bool) -> int:
+def show(home: Home, paper: str, analysis: str | None, exclude: tuple[TableName, ...], as_json: bool) -> int:
     """Show a paper's tables, their restrictions as recorded, classes, and what is unresolved."""
     with opened_store(home) as store:
-        shown = cli_show.gather(store, paper, analysis)
+        shown = cli_show.gather(store, paper, analysis, exclude)
     if as_json:
         click.echo(json.dumps(cli_show.paper_document(shown), indent=2, ensure_ascii=False))
     else:

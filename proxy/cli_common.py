@@ -8,6 +8,9 @@ from pathlib import Path
 
 import click
 
+from graph.errors import GraphError
+from graph.exclusion import pattern
+from graph.names import TableName
 from proxy.paths import Home
 from proxy.recorder import catch_up
 from proxy.settings import Surroundings
@@ -39,9 +42,23 @@ def checked_name(_: click.Context, parameter: click.Parameter, value: str | None
     return value
 
 
+def _excluded(_: click.Context, parameter: click.Parameter, value: tuple[str, ...]) -> tuple[TableName, ...]:
+    try:
+        return tuple(pattern(text) for text in value)
+    except GraphError as error:
+        raise click.BadParameter(str(error), param=parameter) from error
+
+
 paper_option = click.option("--paper", required=True, metavar="PAPER", callback=checked_name, help="Name of the paper.")
 analysis_option = click.option(
     "--analysis", metavar="NAME", callback=checked_name, help="Only this analysis; default: all of the paper."
+)
+exclude_option = click.option(
+    "--exclude",
+    metavar="SCHEMA.TABLE",
+    multiple=True,
+    callback=_excluded,
+    help="Leave out the statements that read this table; SCHEMA.* for all of a schema; repeatable.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 

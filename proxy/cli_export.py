@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import click
 
+from graph import verification
 from graph.bundle import open_bundle, safe_name
 from graph.cascade import Parts
 from graph.database import Credentials, Database, ServerAddress
-from graph.documents import Judged, Meta, ResultSeen
+from graph.documents import Judged, Meta
 from graph.export import Export
 from graph.export import export as write_export
-from graph.proof import Proof, prove, read_review
-from graph.replay import Verdict
+from graph.names import TableName
+from graph.proof import prove, read_review
 from graph.runner import run_dump
 from graph.statement import Pinned, StatementClass
+from graph.verification import Versions
 from proxy import cli_report
-from proxy.cli_common import ask, json_option, opened_store, paper_option, say, surroundings
+from proxy.cli_common import ask, exclude_option, json_option, opened_store, paper_option, say, surroundings
 from proxy.cli_progress import Progress
 from proxy.errors import InputError
 from proxy.paths import Home, running
@@ -76,6 +79,7 @@ _defaults_file_option = click.option(
     show_default=True,
     help="Which part tables of a master in the slice come along unasked.",
 )
+@exclude_option
 @click.option("--run", "run_now", is_flag=True, help="Run dump.sh at once.")
 @json_option
 @click.pass_obj
@@ -88,6 +92,7 @@ def export(
     defaults_file: Path | None,
     include: frozenset[StatementClass],
     parts: str,
+    exclude: tuple[TableName, ...],
     run_now: bool,
     as_json: bool,
 ) -> int:
@@ -106,12 +111,12 @@ def export(
         version=version("datajoint-proxy"),
         analyses=tuple(analysis.name for analysis in summary.analyses),
         versions={"sqlglot": version("sqlglot")},
-        options={"parts": parts},
+        options={"parts": parts, "exclude": [str(name) for name in exclude]},
         included=include,
     )
     folder = out or Path(safe_name(paper))
     with Progress() as progress, Database.connect(address, credentials) as database:
-        made = write_export(database, recorded, folder, meta, parts=Parts(parts), progress=progress)
+        made = write_export(database, recorded, folder, meta, parts=Parts(parts), exclude=exclude, progress=progress)
         flavour = database.flavour
     for number, why in pins.items():
         if isinstance(why, str):
@@ -128,6 +133,9 @@ def _print_export(made: Export, paper: str, lost: list[Lost], *, dumped: bool, a
         _print_json(cli_report.export_document(made, paper, lost, dumped=dumped))
     else:
         cli_report.print_export(made, lost, dumped=dumped)
+    for name, number in sorted(made.excluded.items()):
+        read = "statement that reads it is" if number == 1 else "statements that read it are"
+        say(f"excluded {name}: {number} {read} not in the slice")
     for warning in made.slice.warnings:
         say(f"warning: {warning}")
     for line in cli_report.pin_lines(made.slice.pins):
@@ -136,11 +144,10 @@ def _print_export(made: Export, paper: str, lost: list[Lost], *, dumped: bool, a
 
 def _judged(recorded: Recorded, pinned: Pinned | str | None) -> Judged:
     """A recorded statement as `graph` takes it, with the keys that its result showed."""
-    statement, result = recorded.statement, recorded.result
+    statement = recorded.statement
     if isinstance(pinned, Pinned):
         statement = replace(statement, pins=(pinned,))
-    seen = ResultSeen(result.rows, result.digest) if result is not None and not result.broken else None
-    return Judged(statement, recorded.statement_class, recorded.reason, recorded.analysis, result=seen)
+    return Judged(statement, recorded.statement_class, recorded.reason, recorded.analysis)
 
 
 def _recorded_server(summary: PaperSummary) -> str | None:
@@ -179,6 +186,7 @@ def verify(
 ) -> int:
     """Replay a bundle's queries on the source and on the restored copy, and say how many answers are identical."""
     found = open_bundle(bundle or Path(safe_name(paper)))
+    verification.require_writable(found)
     review = read_review(found)
     if review.paper != paper:
         raise InputError(f"the bundle in {found.folder} is of paper {review.paper!r}, not of {paper!r}; see --bundle")
@@ -188,18 +196,16 @@ def verify(
     refuse_own(source_at[0], running(home))
     refuse_own(copy_at[0], running(home))
     with Database.connect(*source_at) as source, Database.connect(*copy_at) as copy, Progress() as progress:
-        total = len(review.statements)
-        done = iter(range(1, total + 1))
-        proof = prove(source, copy, review, lambda outcome: progress(f"query {next(done)} of {total}"))
+        proof = prove(source, copy, review, progress)
+        versions = Versions(version("datajoint-proxy"), source.version, copy.version)
+    file = verification.path(found)
     if as_json:
-        _print_json(cli_report.proof_document(proof))
+        _print_json(cli_report.proof_document(proof, file))
     else:
         cli_report.print_proof(proof)
-    return 0 if _proven(proof) else _INCOMPLETE
-
-
-def _proven(proof: Proof) -> bool:
-    return proof.complete and all(outcome.verdict is Verdict.IDENTICAL for outcome in proof.outcomes)
+    verification.write(found, proof, versions, datetime.now(UTC))
+    say(f"the proof is in {file}")
+    return 0 if proof.complete else _INCOMPLETE
 
 
 def _refuse_same(source: tuple[ServerAddress, Credentials], copy: tuple[ServerAddress, Credentials]) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -11,11 +13,13 @@ from rich.table import Table
 
 from graph.documents import Judged, pin_document
 from graph.export import Export
+from graph.names import TableName
+from graph.order import Order
 from graph.proof import Proof
-from graph.replay import Outcome
+from graph.replay import Outcome, Verdict
 from graph.slice import PinCheck
 from graph.statement import StatementClass
-from proxy.cli_show import FORMAT, page
+from proxy.cli_show import FORMAT, page, printable
 from proxy.records import Lost
 
 _LONGEST_TEXT = 300
@@ -47,6 +51,7 @@ def export_document(made: Export, paper: str, lost: list[Lost], *, dumped: bool)
             for name, sliced in made.slice.tables.items()
         ],
         "classes": {kind.value: made.classes[kind] for kind in StatementClass},
+        "excluded": _excluded_document(made.excluded),
         "unresolved": [_unresolved(judged) for judged in made.unresolved],
         "lost": [{"analysis": gap.analysis, "reason": gap.reason} for gap in lost],
         "pins": [pin_document(check) for check in made.slice.pins],
@@ -94,7 +99,8 @@ def print_export(made: Export, lost: list[Lost], *, dumped: bool) -> None:
         table.add_row(escape(str(name)), str(sliced.rows), str(sliced.total), escape(_shortened(why)))
     console.print(table)
     counts = ", ".join(f"{made.classes[kind]} {kind.value}" for kind in StatementClass if made.classes[kind])
-    console.print(f"\n{made.slice.rows} rows for {counts}")
+    excluded = sum(bool(judged.excluded) for judged in made.statements)
+    console.print(f"\n{made.slice.rows} rows for {counts}" + (f"; {excluded} of these excluded" if excluded else ""))
     folder = escape(str(made.bundle.folder))
     if dumped:
         console.print(f"the slice is in {folder}/publish, which may go out; the rest of {folder} stays in the lab")
@@ -113,16 +119,19 @@ def _print_gaps(console: Console, unresolved: list[Judged], lost: list[Lost]) ->
         console.print("The slice may lack rows of these.\n")
 
 
-def proof_document(proof: Proof) -> dict[str, Any]:
-    """The document of `verify --json`."""
+def proof_document(proof: Proof, file: Path) -> dict[str, Any]:
+    """The document of `verify --json`; `file` is where the proof goes."""
     return {
         "format": FORMAT,
         "paper": proof.review.paper,
+        "verification": str(file),
         "queries": len(proof.outcomes),
         "identical": proof.identical,
         "failures": [_failure(outcome) for outcome in proof.failures],
-        "reordered": [outcome.statement.id for outcome in proof.outcomes if outcome.reordered],
+        "reordered": [outcome.statement.id for outcome in proof.outcomes if _reordered(outcome)],
+        "verdicts": {verdict.value: number for verdict, number in _verdicts(proof).items()},
         "left_out": {kind.value: number for kind, number in proof.review.left_out.items()},
+        "excluded": _excluded_document(_excluded(proof)),
         "unresolved": list(proof.review.unresolved),
         "tables": len(proof.review.tables),
         "miscounts": [
@@ -139,10 +148,32 @@ def _failure(outcome: Outcome) -> dict[str, Any]:
         "sql": outcome.statement.sql,
         "source_rows": outcome.source_rows,
         "copy_rows": outcome.copy_rows,
-        "only_source": list(outcome.only_source),
-        "only_copy": list(outcome.only_copy),
+        "only_source": list(outcome.only_source.first),
+        "only_copy": list(outcome.only_copy.first),
+        "only_source_rows": outcome.only_source.rows,
+        "only_copy_rows": outcome.only_copy.rows,
+        "order": outcome.order.value,
+        "source_as_recorded": outcome.recorded_source,
+        "copy_as_recorded": outcome.recorded_copy,
         "reason": outcome.reason,
     }
+
+
+def _verdicts(proof: Proof) -> Counter[Verdict]:
+    return Counter(outcome.verdict for outcome in proof.outcomes)
+
+
+def _reordered(outcome: Outcome) -> bool:
+    """Whether equal rows came in another order where the query has an ORDER BY."""
+    return outcome.order in (Order.TIES, Order.UNJUDGED, Order.OTHER)
+
+
+def _excluded(proof: Proof) -> Counter[TableName]:
+    return Counter(name for names in proof.review.excluded for name in names)
+
+
+def _excluded_document(counts: Counter[TableName]) -> list[dict[str, Any]]:
+    return [{"schema": name.schema, "name": name.name, "statements": number} for name, number in sorted(counts.items())]
 
 
 def print_proof(proof: Proof) -> None:
@@ -152,18 +183,50 @@ def print_proof(proof: Proof) -> None:
         found = "is not there" if miscount.found is None else f"holds {miscount.found} rows"
         console.print(f"TABLE {escape(str(miscount.table))} {found}, the slice {miscount.expected}")
     for outcome in proof.failures:
-        console.print(f"{outcome.verdict.value.upper()}: statement {outcome.statement.id} {escape(outcome.reason)}")
-        console.print(f"    {escape(_shortened(outcome.statement.sql))}")
-        console.print(f"    rows: source {outcome.source_rows}, copy {outcome.copy_rows}")
-        for label, rows in (("source", outcome.only_source), ("copy", outcome.only_copy)):
-            for row in rows:
-                console.print(f"    only in {label}: {escape(row)}")
+        _print_failure(console, outcome)
     for reason in proof.review.unresolved:
-        console.print(f"UNRESOLVED: {escape(reason)}")
-    left_out = ", ".join(f"{number} {kind.value}" for kind, number in sorted(proof.review.left_out.items()))
+        console.print(f"UNRESOLVED: {escape(printable(reason))}")
+    left_out = [f"{number} {kind.value}" for kind, number in sorted(proof.review.left_out.items())]
+    if proof.review.excluded:
+        left_out.append(f"{len(proof.review.excluded)} excluded")
     console.print(
         f"{proof.identical} of {len(proof.outcomes)} queries identical on source and copy"
-        + (f"; left out: {left_out}" if left_out else "")
+        + (f"; left out: {', '.join(left_out)}" if left_out else "")
     )
+    for name, number in sorted(_excluded(proof).items()):
+        console.print(f"excluded table {escape(str(name))}: {_counted(number, 'statement')} not asked")
+    known = [outcome for outcome in proof.outcomes if outcome.recorded_source is not None]
+    if known:
+        same = sum(outcome.recorded_source is True for outcome in known)
+        console.print(f"{same} of {len(known)} queries whose recording has a digest answer on the source as recorded")
+    reordered = [str(outcome.statement.id) for outcome in proof.outcomes if _reordered(outcome)]
+    if reordered:
+        console.print(f"in another order where ORDER BY leaves it open or could not be judged: {', '.join(reordered)}")
     tables = len(proof.review.tables)
     console.print(f"{tables - len(proof.miscounts)} of {tables} tables hold the slice's rows")
+
+
+def _print_failure(console: Console, outcome: Outcome) -> None:
+    reason = f": {escape(printable(outcome.reason))}" if outcome.reason else ""
+    console.print(f"{outcome.verdict.value.upper()}, statement {outcome.statement.id}{reason}", soft_wrap=True)
+    console.print(f"    {escape(printable(_shortened(outcome.statement.sql)))}", soft_wrap=True)
+    rows = {"source": outcome.source_rows, "copy": outcome.copy_rows}
+    counts = [f"{name} {number}" for name, number in rows.items() if number is not None]
+    if outcome.statement.recorded is not None:
+        counts.append(f"recorded {outcome.statement.recorded.rows}")
+    if counts:
+        console.print(f"    rows: {', '.join(counts)}")
+    if outcome.order is Order.OTHER:
+        for name, surplus in (("source", outcome.only_source), ("copy", outcome.only_copy)):
+            console.print(f"    there in {name}: {escape(''.join(surplus.first))}", soft_wrap=True)
+        return
+    for name, surplus in (("source", outcome.only_source), ("copy", outcome.only_copy)):
+        if surplus.rows:
+            first = " (the first of them)" if surplus.rows > len(surplus.first) else ""
+            console.print(f"    only in {name}: {_counted(surplus.rows, 'row')}{first}")
+        for row in surplus.first:
+            console.print(f"        {escape(row)}", soft_wrap=True)
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,8 +11,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from graph.exclusion import matches
+from graph.names import TableName
 from graph.statement import StatementClass
-from proxy.records import AnalysisSummary, Lost, PaperSummary, Recorded, Result, TableUse
+from proxy.records import AnalysisSummary, Lost, PaperSummary, Recorded, Result, TableReaders, TableUse
 from proxy.store import Store
 
 #: Version of the JSON documents.
@@ -32,6 +34,18 @@ class Shown:
     lost: list[Lost]
     tables: list[TableUse]
     results: list[Recorded]
+    readers: list[TableReaders] = field(default_factory=list)
+    exclude: tuple[TableName, ...] = ()
+
+    @property
+    def whole(self) -> list[TableReaders]:
+        """The tables that statements take whole."""
+        return [each for each in self.readers if each.whole]
+
+    @property
+    def excluded(self) -> list[TableReaders]:
+        """The tables that an export with these exclusions leaves out, and the statements that read them."""
+        return [each for each in self.readers if matches(each.table, self.exclude)]
 
     @property
     def classes(self) -> Counter[StatementClass]:
@@ -39,7 +53,7 @@ class Shown:
         return sum((Counter(dict(analysis.classes)) for analysis in self.paper.analyses), Counter())
 
 
-def gather(store: Store, paper: str, analysis: str | None) -> Shown:
+def gather(store: Store, paper: str, analysis: str | None, exclude: tuple[TableName, ...] = ()) -> Shown:
     """Raises InputError for an unknown paper or analysis."""
     return Shown(
         paper=store.paper(paper, analysis),
@@ -48,6 +62,8 @@ def gather(store: Store, paper: str, analysis: str | None) -> Shown:
         lost=store.lost(paper, analysis),
         tables=store.tables(paper, analysis),
         results=[each for each in store.load(paper, analysis) if each.result is not None],
+        readers=store.readers(paper, analysis),
+        exclude=exclude,
     )
 
 
@@ -108,6 +124,13 @@ def paper_document(shown: Shown) -> dict[str, Any]:
             for each in shown.unresolved
         ],
         "lost": [{"analysis": each.analysis, "time": moment(each.time), "reason": each.reason} for each in shown.lost],
+        "whole": [
+            {"schema": each.table.schema, "table": each.table.name, "statements": each.whole} for each in shown.whole
+        ],
+        "excluded": [
+            {"schema": each.table.schema, "table": each.table.name, "statements": each.statements}
+            for each in shown.excluded
+        ],
         "tables": [
             {
                 "schema": use.table.schema,
@@ -129,7 +152,10 @@ def _result_document(statement: Recorded, result: Result) -> dict[str, Any]:
         "analysis": statement.analysis,
         "sql": statement.statement.sql,
         "class": statement.statement_class.value,
-        **asdict(result),
+        **asdict(result.seen),
+        "pinned": result.pinned,
+        "dropped": result.dropped,
+        "broken": result.broken,
     }
 
 
@@ -187,11 +213,30 @@ def _print_results(console: Console, results: list[Result]) -> None:
     if not results:
         return
     pinned = sum(result.pinned for result in results)
-    digested = sum(result.digest is not None for result in results)
+    digested = sum(result.seen.digest is not None for result in results)
     console.print(f"results: {pinned} pinned by the keys of their rows, {digested} with a digest")
     for why, number in Counter(result.broken or result.dropped for result in results).items():
         if why:
             console.print(f"  {number} not: {escape(printable(why))}", soft_wrap=True)
+
+
+def _print_policies(console: Console, shown: Shown) -> None:
+    for each in shown.whole:
+        name, number = escape(printable(_name(each.table))), _statements(each.whole, "fetch", "fetches")
+        console.print(f"[bold yellow]whole table[/] {name}: {number} it without a restriction", soft_wrap=True)
+    for each in shown.excluded:
+        name, number = escape(printable(_name(each.table))), _statements(each.statements, "read", "reads")
+        console.print(f"[bold]excluded[/] {name}: {number} it and would not be in the slice", soft_wrap=True)
+    if shown.whole or shown.excluded:
+        console.print()
+
+
+def _name(table: TableName) -> str:
+    return str(table) if table.schema else table.name
+
+
+def _statements(number: int, many: str, one: str) -> str:
+    return f"1 statement {one}" if number == 1 else f"{number} statements {many}"
 
 
 def printable(text: str) -> str:
@@ -203,6 +248,7 @@ def print_paper(shown: Shown) -> None:
     """The page of `show`: trouble first."""
     console = page()
     _print_trouble(console, shown)
+    _print_policies(console, shown)
     counts = ", ".join(f"{shown.classes[each]} {each.value}" for each in StatementClass)
     names = ", ".join(f"{each.name} ({each.server})" for each in shown.paper.analyses)
     console.print(f"paper {escape(shown.paper.name)}, analyses: {escape(names)}", soft_wrap=True)
@@ -218,7 +264,7 @@ def print_paper(shown: Shown) -> None:
     table.add_column("restriction as recorded", overflow="fold")
     previous = ""
     for use in uses:
-        name = str(use.table) if use.table.schema else use.table.name
+        name = _name(use.table)
         table.add_row(
             "" if name == previous else escape(printable(name)),
             use.role,

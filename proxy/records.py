@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from graph.leaves import Reading
 from graph.names import TableName
-from graph.statement import Session, Statement, StatementClass
+from graph.statement import RecordedResult, Session, Statement, StatementClass
 from proxy.events import Answered
 
 
@@ -46,10 +46,10 @@ class NewLost:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What was seen of a statement's result; `pinned`: the keys of its rows were kept. See `proxy.events.Answered`."""
+    """What was seen of a statement's result, all of it unless it is `broken`; `pinned`: the keys of its rows were kept.
+    See `proxy.events.Answered`."""
 
-    rows: int
-    digest: str | None
+    seen: RecordedResult
     pinned: bool
     dropped: str
     broken: str
@@ -58,7 +58,8 @@ class Result:
 @dataclass(frozen=True, slots=True)
 class Recorded:
     """A recorded statement. `statement.sql` is "" when the text was not kept: then `verb`, `table`, `length` say what
-    it was. `time` in ns since 1970. `result` None: its result was not looked into."""
+    it was. `time` in ns since 1970. `result` None: its result was not looked into; `statement.recorded` has what was
+    seen of one that came to its end."""
 
     statement: Statement
     statement_class: StatementClass
@@ -103,6 +104,17 @@ class PaperSummary:
 
     name: str
     analyses: tuple[AnalysisSummary, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TableReaders:
+    """How many statements that are data, or unresolved, read a table, the first of them, and how many of them take it
+    whole."""
+
+    table: TableName
+    statements: int
+    first: int
+    whole: int
 
 
 @dataclass(frozen=True, slots=True)

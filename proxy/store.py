@@ -11,9 +11,9 @@ from typing import Any
 
 from sqlalchemy import delete, func, insert, select, text  # noqa: TID251
 
-from graph.leaves import Occurrence, Reading
+from graph.leaves import UNRESTRICTED, Occurrence, Reading
 from graph.names import TableName
-from graph.statement import Pinned, Session, Statement, StatementClass
+from graph.statement import Pinned, RecordedResult, Session, Statement, StatementClass
 from proxy.errors import InputError, StoreError
 from proxy.events import KeyColumn
 from proxy.pins import Useless, unpack
@@ -26,6 +26,7 @@ from proxy.records import (
     PaperSummary,
     Recorded,
     Result,
+    TableReaders,
     TableUse,
 )
 from proxy.store_file import StoreFile
@@ -248,6 +249,28 @@ class Store(StoreFile):
                 for schema, table, role, restriction, name, number in connection.execute(query)
             ]
 
+    def readers(self, paper: str, analysis: str | None = None) -> list[TableReaders]:
+        """The tables that a paper's data and unresolved statements read, as far as their texts tell, by name."""
+        whole = StatementRow.reason.contains(UNRESTRICTED, autoescape=True)
+        number = StatementRow.id.distinct()
+        columns = (OccurrenceRow.schema_name, OccurrenceRow.table_name)
+        query = (
+            select(*columns, func.count(number), func.min(StatementRow.id), func.count(number).filter(whole))
+            .join(StatementRow, StatementRow.reading_id == OccurrenceRow.reading_id)
+            .join(Analysis, StatementRow.analysis_id == Analysis.id)
+            .join(Paper)
+            .where(Paper.name == paper, OccurrenceRow.role != "write")
+            .where(StatementRow.statement_class.in_([StatementClass.DATA.value, StatementClass.UNRESOLVED.value]))
+            .group_by(*columns)
+            .order_by(*columns)
+        )
+        if analysis is not None:
+            query = query.where(Analysis.name == analysis)
+        with self.reading() as connection:
+            return [
+                TableReaders(TableName(schema, table), *counts) for schema, table, *counts in connection.execute(query)
+            ]
+
     # -- forgetting
 
     def forget(self, paper: str, analysis: str | None = None, statements: Sequence[int] = ()) -> int:
@@ -278,8 +301,13 @@ def _known_reading(row: Any, occurrences: Sequence[Occurrence]) -> Reading:
 def _recorded(row: Any, sessions: dict[str | None, Session]) -> Recorded:
     if row.context not in sessions:
         sessions[row.context] = Session(**json.loads(row.context))
+    result = None
+    if row.rows is not None:
+        seen = RecordedResult(row.rows, row.digest)
+        result = Result(seen, row.key_set_id is not None, row.dropped, row.broken)
+    recorded = result.seen if result is not None and not result.broken else None
     return Recorded(
-        statement=Statement(row.id, row.sql or "", sessions[row.context]),
+        statement=Statement(row.id, row.sql or "", sessions[row.context], recorded),
         statement_class=StatementClass(row.statement_class),
         reason=row.reason,
         analysis=row.analysis,
@@ -287,9 +315,7 @@ def _recorded(row: Any, sessions: dict[str | None, Session]) -> Recorded:
         verb=row.verb,
         table=row.table_name,
         length=row.length,
-        result=None
-        if row.rows is None
-        else Result(row.rows, row.digest, row.key_set_id is not None, row.dropped, row.broken),
+        result=result,
     )
 
 

@@ -13,6 +13,7 @@ import pytest
 
 from examples.private_server import PrivateServer
 from graph.digest import ResultDigest
+from graph.statement import RecordedResult
 from tests.harness import DATAJOINT_LINES, Account, Djproxy, Recorder, add_account, drop, rows_of
 
 TABLES = (
@@ -270,7 +271,7 @@ def test_both_protocols_give_one_digest(djproxy: Djproxy, server: PrivateServer,
                     cursor.fetchall()
     seen = [each.result for each in djproxy.recorded("P") if each.statement.sql.startswith("SELECT")]
     half = len(statements)
-    digests = [result.digest for result in seen if result is not None]
+    digests = [result.seen.digest for result in seen if result is not None]
     assert len(digests) == 2 * half
     assert None not in digests
     differing = [
@@ -287,9 +288,7 @@ def test_the_digest_is_that_of_the_rows(djproxy: Djproxy, server: PrivateServer,
         cursor.execute(sql)
         for row in cursor.fetchall():
             taken.add([value.encode() for value in row])
-    result = djproxy.recorded("P")[-1].result
-    assert result is not None
-    assert (result.rows, result.digest) == (5, taken.hexdigest())
+    assert djproxy.recorded("P")[-1].statement.recorded == RecordedResult(5, taken.hexdigest())
 
 
 @pytest.mark.parametrize("ask", [text, prepared])

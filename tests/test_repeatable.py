@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from graph.repeatable import ordered, unrepeatable
+from graph.repeatable import ordered, unlocked, unrepeatable
 from graph.statement import Session, Statement
 
 
@@ -42,6 +42,21 @@ def test_quotes_follow_the_sql_mode() -> None:
     sql = 'SELECT "now()" FROM t'
     assert unrepeatable(Statement(1, sql, Session(sql_mode="ANSI_QUOTES"))) is None
     assert unrepeatable(Statement(1, sql)) is None
+
+
+@pytest.mark.parametrize(
+    ("sql", "asked"),
+    [
+        ("SELECT a FROM t FOR UPDATE", "SELECT a FROM t"),
+        ("SELECT a FROM t\nfor share of `t` skip locked -- FOR UPDATE", "SELECT a FROM t"),
+        ("SELECT a FROM t LOCK IN SHARE MODE;", "SELECT a FROM t"),
+        ("SELECT 'FOR UPDATE' FROM t", "SELECT 'FOR UPDATE' FROM t"),
+        ("SELECT * FROM (SELECT a FROM t FOR UPDATE) q", "SELECT * FROM (SELECT a FROM t FOR UPDATE) q"),
+        ("SELECT a FROM t FOR UPDATE INTO @x", "SELECT a FROM t FOR UPDATE INTO @x"),
+    ],
+)
+def test_a_lock_at_the_end_is_left_away(sql: str, asked: str) -> None:
+    assert unlocked(Statement(1, sql)) == asked
 
 
 def test_an_order_is_seen() -> None:

@@ -12,7 +12,7 @@ import pytest
 from graph.digest import encode_row
 from graph.leaves import Occurrence, Reading
 from graph.names import TableName
-from graph.statement import Pinned, PinnedColumn, Session, StatementClass
+from graph.statement import Pinned, PinnedColumn, RecordedResult, Session, StatementClass
 from proxy import events
 from proxy.errors import InputError, StoreError
 from proxy.pins import pack
@@ -332,14 +332,16 @@ def test_results_come_out_with_their_statements(path: Path) -> None:
             (3, result(KEYS, digest=None)),
         ]
         add(store, *statements, results=results)
-        found = [each.result for each in store.load("P")]
+        loaded = store.load("P")
         pins = store.pins("P")
-    assert found == [
-        Result(3, "d" * 32, True, "", ""),
+    assert [each.result for each in loaded] == [
+        Result(RecordedResult(3, "d" * 32), True, "", ""),
         None,
-        Result(3, None, False, "", "the connection ended"),
-        Result(3, None, True, "", ""),
+        Result(RecordedResult(3), False, "", "the connection ended"),
+        Result(RecordedResult(3), True, "", ""),
     ]
+    recorded = [each.statement.recorded for each in loaded]
+    assert recorded == [RecordedResult(3, "d" * 32), None, None, RecordedResult(3)]
     columns = (PinnedColumn("lab", "x", "id", "ident"), PinnedColumn("lab", "x", "name", "name"))
     assert pins == {number: Pinned(columns, frozenset({(b"1", "é"), (b"2" * 300, None)})) for number in (1, 4)}
     assert _count(path, "key_sets") == 1
