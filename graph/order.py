@@ -21,9 +21,10 @@ from sqlglot import exp
 from graph.answer import split_row
 from graph.database import Database
 from graph.digest import SIZE, ResultDigest
-from graph.leaves.parse import Unreadable, parse
+from graph.leaves.parse import parse
 from graph.leaves.render import render
 from graph.leaves.resolve import rule_session
+from graph.leaves.unreadable import Unreadable
 from graph.repeatable import ordered
 from graph.statement import Statement
 
