@@ -121,6 +121,11 @@ def _expose(query: exp.Expr, wanted: set[int], prepared: Prepared, *, keep: bool
     if body:
         query = _without_filters(query)
     grouped, limited = is_grouped(query), is_limited(query)
+    if not grouped and not keep and query.args.get("having") is not None:
+        # It may look at what the select list gives, which therefore stays.
+        _fold_offset(query)
+        query.set("expressions", _without_duplicates(query.expressions))
+        return _keys_alone(_expose(query, wanted, prepared, keep=True), wanted, prepared)
     if not grouped and not limited:
         return _plain(query, wanted, prepared, keep=keep)
     if grouped and not limited and not keep and query.args.get("having") is None:
@@ -262,12 +267,15 @@ def _limited(select: exp.Select, wanted: set[int], prepared: Prepared, *, keep: 
         return _plain(select, wanted, prepared, keep=True)
     _fold_offset(select)
     select.set("expressions", _needed_by_order(select))
-    inner = _plain(select, wanted, prepared, keep=True)
+    return _keys_alone(_plain(select, wanted, prepared, keep=True), wanted, prepared)
+
+
+def _keys_alone(query: exp.Query, wanted: set[int], prepared: Prepared) -> exp.Select:
     shell = exp.Select()
     for occurrence in sorted(wanted):
         for name in key_names(occurrence, prepared):
             shell.append("expressions", _column(name, "djproxy_l"))
-    return shell.from_(_derived(inner, "djproxy_l"))
+    return shell.from_(_derived(query, "djproxy_l"))
 
 
 def _needed_by_order(select: exp.Select) -> list[exp.Expr]:

@@ -94,9 +94,9 @@ def _subquery(select: exp.Select, place: Link, prepared: Prepared) -> Iterator[D
     there = link(copy)
     assert there is not None
     if place.kind is LinkKind.FROM:
-        order = copy.meta["end"]
+        order = copy.meta["list"]
     else:
-        order = there.conjunct.meta["conjunct"] if there.conjunct is not None else there.parent.meta["end"]
+        order = there.conjunct.meta["conjunct"] if there.conjunct is not None else there.parent.meta["list"]
     one_is_enough = _one_is_enough(select, place)
     branch = copy if there.correlated else there.query
     found, lifted = lifted_out(there, branch, prepared, int(order))

@@ -8,7 +8,7 @@ from enum import Enum
 from sqlglot import exp
 
 from graph.leaves.conjuncts import clause_conjuncts
-from graph.leaves.scope import derived_query, is_grouped, is_limited, sources, subqueries, windows
+from graph.leaves.scope import derived_query, is_grouped, is_judged, is_limited, sources, subqueries, windows
 from graph.leaves.unreadable import Unreadable
 
 
@@ -223,6 +223,6 @@ def in_operands(condition: exp.In) -> list[exp.Expr]:
 
 
 def has_judging_subquery(conjunct: exp.Expr) -> bool:
-    """Whether a condition holds a subquery other than those that join the FROM."""
-    joined = {id(condition) for condition in literals(conjunct, negative=False) if condition.meta.get("joined")}
-    return any(id(query.parent) not in joined for query in subqueries(conjunct))
+    """Whether a condition holds a subquery that judges rows: one that looks at them, or a NOT IN. What another one
+    gives is the same on the slice as on the source."""
+    return bool(literals(conjunct, negative=True)) or any(map(is_judged, subqueries(conjunct)))

@@ -285,7 +285,7 @@ def _mark_subqueries(prepared: Prepared) -> None:
             for condition in literals(conjunct, negative=False):
                 condition.meta["joined"] = not condition.meta["correlated"]
     for number, node in enumerate(node for root in prepared.roots for node in _in_order(root)):
-        node.meta["conjunct" if isinstance(node, exp.Paren) else "end"] = number
+        node.meta["conjunct" if isinstance(node, exp.Paren) else "list"] = number
     for select in prepared.blocks():
         for conjunct in all_conjuncts(select):
             conjunct.meta["settled"] = _is_settled(select, conjunct, prepared)
@@ -320,16 +320,24 @@ def _in_order(query: exp.Expr) -> Iterator[exp.Expr]:
         for source in sources(query):
             if derived_query(source) is not None:
                 yield from _in_order(source.node)
-        for conjunct in all_conjuncts(query):
-            for inner in subqueries(conjunct):
-                yield from _in_order(inner)
-            yield conjunct
+        having = clause_conjuncts(query, "having")
+        for conjunct in all_conjuncts(query)[: -len(having) or None]:
+            yield from _and_before(conjunct)
         for part in ("expressions", "group", "order"):
             value = query.args.get(part)
             for node in value if isinstance(value, list) else [value]:
                 for inner in subqueries(node) if isinstance(node, exp.Expr) else []:
                     yield from _in_order(inner)
+        # A HAVING may look at what the select list gives.
         yield query
+        for conjunct in having:
+            yield from _and_before(conjunct)
+
+
+def _and_before(conjunct: exp.Paren) -> Iterator[exp.Expr]:
+    for inner in subqueries(conjunct):
+        yield from _in_order(inner)
+    yield conjunct
 
 
 def all_conjuncts(select: exp.Select) -> list[exp.Paren]:

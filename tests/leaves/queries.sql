@@ -342,3 +342,9 @@ SELECT s.subject, p.kind, t.trial FROM (`{S}`.session s, `{S}`.probe p) JOIN `{S
 SELECT p.subject FROM `{S}`.pair p WHERE EXISTS (SELECT t.choice FROM `{S}`.trial t GROUP BY t.choice, t.session WITH ROLLUP)
 -- left outer join spelled out: replay
 SELECT s.subject FROM `{S}`.session s LEFT OUTER JOIN `{S}`.trial t USING (subject, session) WHERE t.rt IS NULL
+-- having on a correlated value of the select list: replay
+SELECT s.subject, (SELECT COUNT(*) FROM `{S}`.trial t WHERE t.subject = s.subject) AS n FROM `{S}`.subject s HAVING n < 3
+-- having on a correlated value of a group: replay
+SELECT t.subject, MIN(t.session) AS m, (SELECT COUNT(*) FROM `{S}`.pair p WHERE p.subject = t.subject) AS n FROM `{S}`.trial t GROUP BY t.subject HAVING n = 0
+-- value before not exists: replay
+SELECT subject FROM `{S}`.subject s WHERE NOT EXISTS (SELECT 1 FROM `{S}`.pair p WHERE p.subject = s.subject) AND weight < (SELECT AVG(weight) FROM `{S}`.subject)
