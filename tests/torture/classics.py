@@ -21,9 +21,8 @@ def classic(ctx: Context, scope: Scope) -> Value | None:
     if not pairs:
         return None
     own, far = ctx.chance.choice(pairs)
-    form = ctx.pick(
-        ("not in", 3), ("not exists", 3), ("exists", 1), ("count", 1.5), ("all", 1), ("any", 0.5), ("extreme", 1), ("in", 1)
-    )  # fmt: skip
+    weights = {"not in": 3, "not exists": 3, "exists": 1, "count": 1.5, "all": 1, "any": 0.5, "extreme": 1, "in": 1}
+    form = ctx.pick(*weights.items())
     extra = f" AND {compare(ctx, Scope(inner), ctx.chance.choice(inner.columns)).sql}" if ctx.maybe(0.4) else ""
     ctx.tag(f"subquery:{form if form not in ('count', 'extreme') else 'value'}")
     same = f"FROM {inner.sql} WHERE {far.sql} = {own.sql}{extra}".replace("{", "{{").replace("}", "}}")
