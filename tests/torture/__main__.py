@@ -7,6 +7,7 @@ import json
 import sys
 import time
 from collections import Counter
+from contextlib import suppress
 from functools import partial
 
 from examples.private_server import PrivateServer, flavours
@@ -38,7 +39,9 @@ def main() -> int:
                     shrink_seconds=options.shrink_seconds,
                     most_failures=options.failures,
                 )
-                reports.append(runner.run(options.queries, _Progress(options.queries)))
+                reports.append(runner.report)
+                with suppress(KeyboardInterrupt):
+                    runner.run(options.queries, _Progress(options.queries))
     if options.json:
         print(json.dumps([report.document() for report in reports], indent=1))
     else:

@@ -32,6 +32,8 @@ class Value:
     nullable: bool = True
     fuzzy: bool = False
     constant: bool = False
+    #: From the side of an outer join that may be missing.
+    optional: bool = False
 
     @property
     def loose(self) -> bool:
@@ -83,7 +85,7 @@ class Item:
 
     def nulled(self) -> Item:
         """As the optional side of an outer join."""
-        columns = tuple(replace(value, nullable=True) for value in self.columns)
+        columns = tuple(replace(value, nullable=True, optional=True) for value in self.columns)
         unique = tuple(replace(value, nullable=True) for value in self.unique) if self.unique is not None else None
         return replace(self, columns=columns, unique=unique, optional=True)
 
@@ -188,6 +190,6 @@ def named(values: Sequence[Value], names: Sequence[str], qualifier: str = "") ->
     """Values as columns of something else, under these names; each keeps its flat form."""
     prefix = f"{quoted(qualifier)}." if qualifier else ""
     return tuple(
-        replace(value, sql=prefix + quoted(name), name=name, constant=False)
+        replace(value, sql=prefix + quoted(name), name=name, constant=False, optional=False)
         for value, name in zip(values, names, strict=True)
     )

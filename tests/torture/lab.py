@@ -61,6 +61,8 @@ class Lab:
         self.schema: Schema
         self.links: dict[RowId, set[RowId]] = {}
         self.rows: set[RowId] = set()
+        #: Counts what was held: two answers under one number are about the same rows.
+        self.version = 0
 
     def __enter__(self) -> Lab:
         return self
@@ -156,6 +158,7 @@ class Lab:
                 self.links.setdefault(child, set()).add(parent)
 
     def _read_schema(self) -> None:
+        self.version += 1
         self.schema = read_schema(self.database, [TableName(self.source, table.name) for table in self.model.tables])
 
     def rows_in(self, schema: str) -> set[RowId]:

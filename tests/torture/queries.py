@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from tests.torture.build import Context, Flat, Item, Query, Scope, Value, Want
+from tests.torture.classics import classic
 from tests.torture.compound import set_operation, with_clause
 from tests.torture.endings import as_columns, ended, names_of, positions, select_list, total_order
 from tests.torture.expressions import aggregate, column, condition, constant, row, value
@@ -72,7 +73,8 @@ def _where(ctx: Context, scope: Scope, depth: int) -> tuple[list[str], Flat]:
             flat = (flat + extra).where(made.flat)
         else:
             before = set(ctx.tags)
-            made = condition(ctx, scope, depth)
+            made = classic(ctx, scope) if not ctx.spj and ctx.maybe(0.3) else None
+            made = made or condition(ctx, scope, depth)
             flat = flat.where(made.flat)
             if any(tag.startswith("subquery") for tag in ctx.tags - before):
                 ctx.tag("subquery in WHERE")

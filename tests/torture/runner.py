@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any
@@ -117,19 +118,32 @@ class Runner:
         for _ in range(RECORDINGS):
             if self.report.queries >= queries:
                 break
-            recording = tuple(self._statement(author) for _ in range(chance.choices((1, 2, 3, 4), (6, 2, 1, 1))[0]))
-            alone = len(recording) == 1 and recording[0].flat is not None
-            noise = () if alone or chance.random() < 0.3 else tuple(self._noise(chance, lab))
-            self._recording(lab, judge, Case(lab.model, recording, noise), seed)
+            size = chance.choices((1, 2, 3, 4), (6, 2, 1, 1))[0]
+            recording = tuple(self._statement(lab, author) for _ in range(size))
+            noises = [(), *(tuple(self._noise(chance, lab, recording)) for _ in range(2))]
+            self._recording(lab, judge, [Case(lab.model, recording, noise) for noise in noises], seed)
         self.report.exact += judge.exact
         self.report.slice_rows += judge.slice_rows
         self.report.all_rows += judge.all_rows
 
-    def _statement(self, author: Author) -> Recorded:
+    def _statement(self, lab: Lab, author: Author) -> Recorded:
+        """One that has a construct of the wanted ones; mostly one that answers with something."""
         while True:
             recorded = author.statement()
-            if not self.wanted or recorded.tags & self.wanted:
+            if self.wanted and not recorded.tags & self.wanted:
+                continue
+            if author.chance.random() < 0.2 or self._tells(lab, recorded):
                 return recorded
+
+    def _tells(self, lab: Lab, recorded: Recorded) -> bool:
+        """Whether the answer has more in it than NULLs and zeros: what is empty on any slice shows nothing."""
+        try:
+            answer = lab.ask(recorded.reading, lab.source, recorded.mode)
+        except Rejected as error:
+            self.report.ends["rejected"] += 1
+            self.report.rejections[plain(str(error))] += 1
+            return False
+        return any(value not in (None, "0") for row in answer.rows for value in row)
 
     def _views(self, lab: Lab, author: Author) -> None:
         for _ in range(author.chance.choice((0, 1, 2, 3))):
@@ -142,11 +156,13 @@ class Runner:
                 continue
             author.keep(view, query, tags)
 
-    def _noise(self, chance: Random, lab: Lab) -> Iterator[Noise]:
-        """A share of the rows of some tables, or those for which a simple condition holds."""
+    def _noise(self, chance: Random, lab: Lab, recording: Sequence[Recorded]) -> Iterator[Noise]:
+        """A share of the rows of some of the tables, or those for which a simple condition holds."""
         share = chance.choice((0.2, 0.4, 0.7))
-        for table in chance.sample(lab.model.tables, chance.choice((1, 1, 2, 3))):
-            if not table.key:
+        texts = " ".join(recorded.sql for recorded in recording)
+        for table in lab.model.tables:
+            named = re.search(rf"\b{re.escape(table.name.strip('#'))}\b", texts) is not None
+            if not table.key or chance.random() > (0.7 if named else 0.15):
                 continue
             column = chance.choice(table.columns)
             value = chance.choice(column.domain.values)
@@ -159,20 +175,30 @@ class Runner:
                 where = f"({', '.join(names)}) IN ({', '.join(keys)})"
             yield Noise(table.name, where)
 
-    def _recording(self, lab: Lab, judge: Judge, case: Case, seed: str) -> None:
+    def _recording(self, lab: Lab, judge: Judge, cases: Sequence[Case], seed: str) -> None:
+        """One recording, among other rows of the slice in each case."""
         self.report.recordings += 1
-        outcomes = judge.judge(case.recording, case.noise)
+        outcomes: list[Outcome] = []
+        for case in cases:
+            judged = judge.judge(case.recording, case.noise)
+            for outcome in judged:
+                if outcome.failure is not None and not judge.determined(outcome.recorded):
+                    outcome.end, outcome.failure = "undetermined", None
+            outcomes = [
+                new if old.end == "identical" else old for old, new in zip(outcomes or judged, judged, strict=True)
+            ]
+            failed = next((outcome for outcome in judged if outcome.failure is not None), None)
+            if failed is not None and failed.failure is not None:
+                self._failed(lab, judge, case, failed.recorded, failed.failure, seed)
+                break
         for outcome in outcomes:
-            if outcome.failure is not None and not judge.determined(outcome.recorded):
-                outcome.end, outcome.failure = "undetermined", None
             self.report.count(outcome)
-        failed = next((outcome for outcome in outcomes if outcome.failure is not None), None)
-        if failed is not None and failed.failure is not None:
-            law = failed.failure.law
-            if law.startswith("unresolved") and law in self._seen:
-                return
-            self._seen.add(law)
-            self.report.failures.append(self._reproducer(lab, judge, case, failed.recorded, failed.failure, seed))
+
+    def _failed(self, lab: Lab, judge: Judge, case: Case, recorded: Recorded, failure: Failure, seed: str) -> None:
+        if failure.law.startswith("unresolved") and failure.law in self._seen:
+            return
+        self._seen.add(failure.law)
+        self.report.failures.append(self._reproducer(lab, judge, case, recorded, failure, seed))
 
     def _reproducer(self, lab: Lab, judge: Judge, case: Case, recorded: Recorded, failure: Failure, seed: str) -> str:
         """The failing case, shrunk, as a SQL script with what was expected and what came."""

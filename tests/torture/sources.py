@@ -231,7 +231,8 @@ def _product(left: Item, right: Item, side: str) -> Item:
     unique = None
     if left.unique is not None and right.unique is not None:
         unique = left.unique + right.unique
-    return Item("", left.columns + right.columns, unique, left.flat + right.flat, bare)
+    optional = left.optional or right.optional
+    return Item("", left.columns + right.columns, unique, left.flat + right.flat, bare, optional)
 
 
 def _names_left(left: Item, right: Item) -> tuple[Value, ...]:
