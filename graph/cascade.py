@@ -74,10 +74,13 @@ _Row = tuple[TableName, Key | None]
 
 @dataclass(slots=True)
 class _Awaiting:
-    """Targets that enter the slice as soon as all of one of the `conditions` are in it."""
+    """Targets that enter the slice as soon as all of one of the `conditions` are in it.
 
-    conditions: set[tuple[_Row, ...]] = field(default_factory=set)
-    targets: set[_Row] = field(default_factory=set)
+    Both may repeat themselves: there may be hundreds of thousands of groups, and a set is large.
+    """
+
+    conditions: list[tuple[_Row, ...]] = field(default_factory=list)
+    targets: list[_Row] = field(default_factory=list)
 
 
 #: Rows that may be the witness, by the conditions that ask for one.
@@ -185,16 +188,16 @@ class _Run:
         groups: dict[tuple[object, ...], _Awaiting] = defaultdict(_Awaiting)
         with self._refusable(rule):
             for group, rows in self._evaluated(rule):
-                targets, conditions = set[_Row](), []
-                for row, output in zip(rows, rule.outputs, strict=True):
-                    if output.role is Role.TARGET:
-                        targets.add(row)
-                    elif row[1] is not None:
-                        conditions.append(row)
+                pairs = list(zip(rows, (output.role for output in rule.outputs), strict=True))
+                conditions = tuple([row for row, role in pairs if role is Role.CONDITION and row[1] is not None])
                 # Rows of a guard that wait for the same conditions may as well be one.
-                awaiting = groups[tuple(conditions) if rule.kind is RuleKind.GUARD else group]
-                awaiting.conditions.add(tuple(conditions))
-                awaiting.targets |= targets
+                awaiting = groups[conditions if rule.kind is RuleKind.GUARD else group]
+                if conditions not in awaiting.conditions[-1:]:
+                    awaiting.conditions.append(conditions)
+                for row, role in pairs:
+                    if role is Role.TARGET and row[1] is not None:
+                        # Where a target is a condition too, one object is enough.
+                        awaiting.targets.append(conditions[conditions.index(row)] if row in conditions else row)
             return list(groups.values())
         return []
 
@@ -203,7 +206,7 @@ class _Run:
         targets, still = set[_Row](), []
         for item in awaiting:
             if any(map(self._all_held, item.conditions)):
-                targets |= item.targets
+                targets.update(item.targets)
             else:
                 still.append(item)
         awaiting[:] = still
