@@ -5,12 +5,12 @@ It shares nothing with `graph/`; tests compare slices with it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from examples.private_server import PrivateServer
-from examples.two_labs.checks import foreign_keys, query
+from examples.two_labs.checks import ForeignKey, foreign_keys, query
 
 #: A row of a base table: the table's quoted name and all its values.
 RowId = tuple[str, tuple[Any, ...]]
@@ -127,9 +127,10 @@ class WholeDatabase:
                 columns[name] = (*columns.get(name, ()), column)
         return cls({name: _relation(server, name, each) for name, each in columns.items()}, columns)
 
-    def closure(self, server: PrivateServer, rows: frozenset[RowId]) -> frozenset[RowId]:
-        """The rows and all their ancestors, followed one by one until nothing is new."""
-        keys = foreign_keys(server)
+    def closure(self, keys: PrivateServer | Sequence[ForeignKey], rows: frozenset[RowId]) -> frozenset[RowId]:
+        """The rows and all their ancestors by these keys, or a server's, one by one until nothing is new."""
+        if isinstance(keys, PrivateServer):
+            keys = foreign_keys(keys)
         found: set[RowId] = set()
         new = set(rows)
         while new:
