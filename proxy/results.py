@@ -134,7 +134,8 @@ class Result:
 
     def column(self, payload: bytes) -> None:
         """A column definition."""
-        self._columns.append(read_definition(payload, self._extended))
+        if self._pins or self._binary:
+            self._columns.append(read_definition(payload, self._extended))
 
     def begin(self) -> bool:
         """All definitions are there. Gives whether the rows are to be fed."""
