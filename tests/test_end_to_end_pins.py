@@ -168,6 +168,26 @@ def test_what_pinned_rows_were_joined_with_comes_along(
     assert [row[0] for row in rows_of(restored, f"{lab}.note")] == [1, 2]
 
 
+def test_prepared_as_text_and_several_in_one_text(
+    djproxy: Djproxy, server: PrivateServer, restored: PrivateServer, lab: str, reader: Account
+) -> None:
+    with djproxy.recording("P", server) as recorder, contextlib.closing(connect(recorder, server)) as session:
+        session.cmd_query(f"PREPARE s FROM 'SELECT * FROM {lab}.session ORDER BY subject, session LIMIT ?'")
+        session.cmd_query("SET @n = 1")
+        assert [row[:2] for row in text(session, "EXECUTE s USING @n")] == [("m1", 1)]
+        descending = f"SELECT * FROM {lab}.session ORDER BY subject DESC, session LIMIT 1"
+        for _ in session.cmd_query_iter(f"{descending}; SELECT subject FROM {lab}.subject LIMIT 1"):
+            session.get_rows()
+    server.execute(
+        *(sql.format(S=lab) for sql in CHANGES),
+        f"INSERT INTO {lab}.subject VALUES ('z', 'zebra')",
+        f"INSERT INTO {lab}.session VALUES ('z', 1, 1)",
+    )
+    djproxy.round_trip("P", server, restored, reader)
+    assert [row[:2] for row in rows_of(restored, f"{lab}.session")] == [("m1", 1), ("r1", 1)]
+    assert {row[0] for row in rows_of(restored, f"{lab}.subject")} == {"m1", "r1"}
+
+
 def test_rows_that_an_offset_skipped_are_there_as_well(
     djproxy: Djproxy, server: PrivateServer, restored: PrivateServer, lab: str, reader: Account
 ) -> None:

@@ -298,11 +298,23 @@ def test_a_row_too_long_to_be_looked_into(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 @pytest.mark.parametrize("row", [b"\x05ab", b"\xfc\x01", b"\x01"])
-def test_a_row_that_cannot_be_read_loses_the_recording_and_nothing_else(row: bytes) -> None:
+def test_a_row_that_cannot_be_read_costs_the_keys_and_nothing_else(row: bytes) -> None:
     columns = [definition("a", flags=PRIMARY), definition("b", flags=PRIMARY)]
-    talk = Talk().client(query(SELECT)).server(result(NEW, columns, [row]))
-    assert talk.observer.lost
-    assert talk.answered == []
+    talk = Talk().client(query(SELECT)).server(result(NEW, columns, [encode_row((b"1", b"2")), row]))
+    (answer,) = talk.answered
+    assert (answer.rows, answer.digest, answer.keys) == (2, None, None)
+    assert answer.dropped.startswith("a row cannot be read")
+    assert not talk.observer.lost
+    talk.client(query(SELECT)).server(result(NEW, [ID, NAME], ROWS))
+    assert talk.answered[1:] == [whole()]
+
+
+def test_a_column_that_cannot_be_read_costs_the_keys_and_nothing_else() -> None:
+    talk = Talk().client(query(SELECT)).server(result(NEW, [ID, b"\x03def\x05x"], ROWS))
+    (answer,) = talk.answered
+    assert (answer.rows, answer.digest, answer.keys) == (3, digest(ROWS), None)
+    assert answer.dropped.startswith("a column cannot be read")
+    assert not talk.observer.lost
 
 
 # -- the binary protocol
