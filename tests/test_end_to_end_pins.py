@@ -312,6 +312,23 @@ def test_the_digest_is_that_of_the_rows(djproxy: Djproxy, server: PrivateServer,
     assert (result.rows, result.digest) == (5, taken.hexdigest())
 
 
+def test_rows_that_come_by_a_cursor_are_not_pinned_and_what_comes_after_is(
+    djproxy: Djproxy, server: PrivateServer, lab: str
+) -> None:
+    sql = f"SELECT subject FROM {lab}.subject LIMIT 2"
+    with djproxy.recording("P", server) as recorder, contextlib.closing(connect(recorder, server)) as session:
+        number = session.cmd_stmt_prepare(sql.encode())["statement_id"]
+        session.cmd_stmt_execute(number, flags=1)
+        session.cmd_stmt_fetch(number, 10)
+        packets = [bytes(session._socket.recv()) for _ in range(3)]
+        session.unread_result = False
+        assert text(session, sql) == [("m1",), ("m2",)]
+    assert [packet[4] for packet in packets] == [0, 0, 0xFE]
+    cursor, after = (each.result for each in djproxy.recorded("P")[-2:])
+    assert cursor is not None and (cursor.pinned, cursor.broken) == (False, "its rows come by a cursor")
+    assert after is not None and after.pinned
+
+
 @pytest.mark.parametrize("ask", [text, prepared])
 def test_show_says_what_is_pinned(djproxy: Djproxy, server: PrivateServer, lab: str, ask: Ask) -> None:
     record(
