@@ -61,7 +61,7 @@ def gather(store: Store, paper: str, analysis: str | None, exclude: tuple[TableN
         unresolved=store.load(paper, analysis, [StatementClass.UNRESOLVED]),
         lost=store.lost(paper, analysis),
         tables=store.tables(paper, analysis),
-        results=[each for each in store.load(paper, analysis) if each.result is not None],
+        results=store.load(paper, analysis, results=True),
         readers=store.readers(paper, analysis),
         exclude=exclude,
     )

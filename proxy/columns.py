@@ -13,6 +13,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 from mysql_mimic.types import ColumnType
 
@@ -58,8 +59,10 @@ class Column:
         return bool(self.org_table and self.org_name)
 
 
+@lru_cache(maxsize=1024)
 def read_definition(payload: bytes, extended: bool) -> Column:
     """Raises PeerProtocolError. `extended`: MariaDB's extended metadata is agreed on."""
+    # Remembered: a client asks for the same few columns again and again.
     take = Take(payload)
     take.string()
     schema, table, org_table, name, org_name = (take.string().decode("utf-8", "replace") for _ in range(5))

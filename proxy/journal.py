@@ -22,6 +22,7 @@ import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
 from enum import Enum
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -115,7 +116,9 @@ def _pack_texts(texts: Sequence[str] | None) -> bytes:
     return _LENGTH.pack(len(texts)) + b"".join(_pack_text(text) for text in texts)
 
 
-def _pack_table(rows: Sequence[Sequence[str]]) -> bytes:
+@lru_cache(maxsize=1024)
+def _pack_table(rows: tuple[tuple[str, ...], ...]) -> bytes:
+    """The same few tables come again and again."""
     return _LENGTH.pack(len(rows)) + b"".join(_pack_texts(row) for row in rows)
 
 

@@ -21,7 +21,7 @@ from graph.digest import ResultDigest, encode_row
 from graph.scan import TokenKind, scan
 from proxy.columns import BLOB, NOT_NULL, PRIMARY_KEY, BinaryRows, Column, read_definition, skip_text
 from proxy.events import Answered, Executed, KeyColumn
-from proxy.protocol import HEADER, LONGEST_EOF, MAX_PAYLOAD, Header, PacketReader, packet
+from proxy.protocol import HEADER, LONGEST_EOF, MAX_PAYLOAD, Header, PacketReader, PeerProtocolError, packet
 
 #: What is kept of the keys of one result.
 MOST_KEY_BYTES = 32 << 20
@@ -130,11 +130,16 @@ class Result:
         self._decoder: BinaryRows | None = None
         self._reader = PacketReader(LONGEST_ROW)
         self._in_pieces = False
+        self._undescribed = ""
         self._dropped = ""
 
     def column(self, payload: bytes) -> None:
         """A column definition."""
-        self._columns.append(read_definition(payload, self._extended))
+        if self._pins or self._binary:
+            try:
+                self._columns.append(read_definition(payload, self._extended))
+            except PeerProtocolError as error:
+                self._undescribed = f"a column cannot be read: {error}"
 
     def begin(self) -> bool:
         """All definitions are there. Gives whether the rows are to be fed."""
@@ -144,20 +149,17 @@ class Result:
             flagged = [index for index, column in based if column.flags & PRIMARY_KEY]
             self._wanted = flagged or [i for i, column in based if column.flags & (NOT_NULL | BLOB) == NOT_NULL]
             self._reach = max(self._wanted, default=-1) + 1
-            if not self._columns:
-                self._dropped = "the server did not describe the columns again"
         if self._binary:
             self._decoder = BinaryRows(self._columns)
-            if not self._columns or any(column.floating for column in self._columns):
+            if any(column.floating for column in self._columns):
                 # The text that the server would have sent is not known.
                 self._digest = None
+        if (self._pins or self._binary) and (self._undescribed or not self._columns):
+            self._give_up(self._undescribed or "the server did not describe the columns again", rows=self._binary)
         return bool(self._wanted or self._counts or self._dropped)
 
     def feed(self, data: bytes) -> bytes:
-        """Take rows. Gives what begins with the packet that ends them, whole; nothing while there may be more rows.
-
-        Raises PeerProtocolError for a row that cannot be read.
-        """
+        """Take rows. Gives what begins with the packet that ends them, whole; nothing while there may be more rows."""
         reader = self._reader
         while data:
             if not self._in_pieces:
@@ -219,6 +221,12 @@ class Result:
         return data[position:], False
 
     def _take(self, payload: bytes) -> None:
+        try:
+            self._read(payload)
+        except PeerProtocolError as error:
+            self._give_up(f"a row cannot be read: {error}")
+
+    def _read(self, payload: bytes) -> None:
         if self._decoder is not None:
             self._take_binary(self._decoder, payload)
             return
@@ -250,9 +258,11 @@ class Result:
         self._wanted, self._reach, self._keys = [], 0, bytearray()
         self._dropped = why
 
-    def _give_up(self, why: str) -> None:
+    def _give_up(self, why: str, *, rows: bool = True) -> None:
+        """What was kept of the result is of no use; with `rows` its digest, too."""
         self._drop_keys(why)
-        self._digest = None
+        if rows:
+            self._digest = None
 
 
 _ERR = bytes((Header.ERR,))

@@ -167,9 +167,17 @@ class Store(StoreFile):
         return PaperSummary(name, chosen)
 
     def load(
-        self, paper: str, analysis: str | None = None, classes: Sequence[StatementClass] = tuple(StatementClass)
+        self,
+        paper: str,
+        analysis: str | None = None,
+        classes: Sequence[StatementClass] = tuple(StatementClass),
+        *,
+        results: bool = False,
     ) -> list[Recorded]:
-        """The statements of a paper in the order of their recording. Raises InputError for an unknown one."""
+        """The statements of a paper in the order of their recording; `results`: those whose results were looked into.
+
+        Raises InputError for an unknown one.
+        """
         self.paper(paper, analysis)
         query = (
             select(StatementRow, Analysis.name.label("analysis"), Text.sql, SessionContext.context, *_RESULT)
@@ -184,6 +192,8 @@ class Store(StoreFile):
         )
         if analysis is not None:
             query = query.where(Analysis.name == analysis)
+        if results:
+            query = query.where(ResultRow.statement_id.is_not(None))
         sessions: dict[str | None, Session] = {None: Session()}
         with self.reading() as connection:
             return [_recorded(row, sessions) for row in connection.execute(query)]

@@ -169,6 +169,26 @@ def test_what_pinned_rows_were_joined_with_comes_along(
     assert [row[0] for row in rows_of(restored, f"{lab}.note")] == [1, 2]
 
 
+def test_prepared_as_text_and_several_in_one_text(
+    djproxy: Djproxy, server: PrivateServer, restored: PrivateServer, lab: str, reader: Account
+) -> None:
+    with djproxy.recording("P", server) as recorder, contextlib.closing(connect(recorder, server)) as session:
+        session.cmd_query(f"PREPARE s FROM 'SELECT * FROM {lab}.session ORDER BY subject, session LIMIT ?'")
+        session.cmd_query("SET @n = 1")
+        assert [row[:2] for row in text(session, "EXECUTE s USING @n")] == [("m1", 1)]
+        descending = f"SELECT * FROM {lab}.session ORDER BY subject DESC, session LIMIT 1"
+        for _ in session.cmd_query_iter(f"{descending}; SELECT subject FROM {lab}.subject LIMIT 1"):
+            session.get_rows()
+    server.execute(
+        *(sql.format(S=lab) for sql in CHANGES),
+        f"INSERT INTO {lab}.subject VALUES ('z', 'zebra')",
+        f"INSERT INTO {lab}.session VALUES ('z', 1, 1)",
+    )
+    djproxy.round_trip("P", server, restored, reader)
+    assert [row[:2] for row in rows_of(restored, f"{lab}.session")] == [("m1", 1), ("r1", 1)]
+    assert {row[0] for row in rows_of(restored, f"{lab}.subject")} == {"m1", "r1"}
+
+
 def test_rows_that_an_offset_skipped_are_there_as_well(
     djproxy: Djproxy, server: PrivateServer, restored: PrivateServer, lab: str, reader: Account
 ) -> None:
@@ -289,6 +309,23 @@ def test_the_digest_is_that_of_the_rows(djproxy: Djproxy, server: PrivateServer,
         for row in cursor.fetchall():
             taken.add([value.encode() for value in row])
     assert djproxy.recorded("P")[-1].statement.recorded == RecordedResult(5, taken.hexdigest())
+
+
+def test_rows_that_come_by_a_cursor_are_not_pinned_and_what_comes_after_is(
+    djproxy: Djproxy, server: PrivateServer, lab: str
+) -> None:
+    sql = f"SELECT subject FROM {lab}.subject LIMIT 2"
+    with djproxy.recording("P", server) as recorder, contextlib.closing(connect(recorder, server)) as session:
+        number = session.cmd_stmt_prepare(sql.encode())["statement_id"]
+        session.cmd_stmt_execute(number, flags=1)
+        session.cmd_stmt_fetch(number, 10)
+        packets = [bytes(session._socket.recv()) for _ in range(3)]
+        session.unread_result = False
+        assert text(session, sql) == [("m1",), ("m2",)]
+    assert [packet[4] for packet in packets] == [0, 0, 0xFE]
+    cursor, after = (each.result for each in djproxy.recorded("P")[-2:])
+    assert cursor is not None and (cursor.pinned, cursor.broken) == (False, "its rows come by a cursor")
+    assert after is not None and after.pinned
 
 
 @pytest.mark.parametrize("ask", [text, prepared])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator
 from dataclasses import replace
 from decimal import Decimal
@@ -16,7 +17,7 @@ from graph.names import TableName
 from graph.schema import Column, Schema, Table
 from graph.statement import Pinned, PinnedColumn, Session, Statement, StatementClass
 from tests.pinning import pin
-from tests.test_leaves_replay import Lab, queries
+from tests.test_leaves_replay import ROWS, Lab, Rows, queries, replay_text
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +54,7 @@ def now(lab: Lab, resolution: Resolution) -> dict[str, list[set[tuple[str, ...]]
 
 
 @pytest.mark.parametrize(("name", "law", "sql"), queries(), ids=[name for name, _, _ in queries()])
-def test_what_is_pinned_is_the_lineage(lab: Lab, name: str, law: str, sql: str) -> None:
+def test_what_is_pinned_is_the_lineage_and_answers_as_the_source(lab: Lab, name: str, law: str, sql: str) -> None:
     if law == "mysql" and lab.server.flavour != "mysql":
         pytest.skip("MariaDB does not know it")
     if not sql.lstrip("( ").upper().startswith(("SELECT", "WITH")):
@@ -65,6 +66,14 @@ def test_what_is_pinned_is_the_lineage(lab: Lab, name: str, law: str, sql: str) 
     assert resolution.statement_class is not StatementClass.UNRESOLVED
     if " OFFSET " not in sql:
         assert keys(resolution) == now(lab, resolution)
+    chance = random.Random(name)
+    expected = lab.answer(replay_text(lab, resolution), lab.source)
+    for share in (0.0, 0.3):
+        start: Rows = {}
+        for table, rows in ROWS.items():
+            start[table] = {row for row in rows if chance.random() < share}
+        lab.fill_copy(lab.obey(resolution.rules, start))
+        assert lab.answer(replay_text(lab, resolution), lab.copy) == expected
 
 
 #: (statement, the tables whose rows are pinned)

@@ -119,6 +119,9 @@ class Lab:
 
     def keys(self, rule: Rule) -> list[tuple[tuple[Any, ...], list[tuple[str, tuple[Any, ...] | None]]]]:
         """The rule's rows as (group, [(table, key or None), …])."""
+        if rule.keys is not None:
+            (output,) = rule.outputs
+            return [((), [(output.table.name, tuple(map(str, key)))]) for key in rule.keys]
         found = []
         for row in self.database.rows(rule.sql, rule.session):
             position, outputs = rule.group, []

@@ -14,6 +14,7 @@ from mysql_mimic.types import Capabilities, ColumnType
 from graph.digest import ResultDigest, encode_row
 from proxy import results
 from proxy.events import Answered, Event, Executed, KeyColumn
+from proxy.journal import pack
 from proxy.observer import Observer
 from proxy.protocol import ExtendedCapabilities, lenenc
 from proxy.results import Pin, Result, Watch, may_change
@@ -298,11 +299,40 @@ def test_a_row_too_long_to_be_looked_into(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 @pytest.mark.parametrize("row", [b"\x05ab", b"\xfc\x01", b"\x01"])
-def test_a_row_that_cannot_be_read_loses_the_recording_and_nothing_else(row: bytes) -> None:
+def test_a_row_that_cannot_be_read_costs_the_keys_and_nothing_else(row: bytes) -> None:
     columns = [definition("a", flags=PRIMARY), definition("b", flags=PRIMARY)]
-    talk = Talk().client(query(SELECT)).server(result(NEW, columns, [row]))
-    assert talk.observer.lost
-    assert talk.answered == []
+    talk = Talk().client(query(SELECT)).server(result(NEW, columns, [encode_row((b"1", b"2")), row]))
+    (answer,) = talk.answered
+    assert (answer.rows, answer.digest, answer.keys) == (2, None, None)
+    assert answer.dropped.startswith("a row cannot be read")
+    assert not talk.observer.lost
+    talk.client(query(SELECT)).server(result(NEW, [ID, NAME], ROWS))
+    assert talk.answered[1:] == [whole()]
+
+
+def test_a_column_that_cannot_be_read_costs_the_keys_and_nothing_else() -> None:
+    talk = Talk().client(query(SELECT)).server(result(NEW, [ID, b"\x03def\x05x"], ROWS))
+    (answer,) = talk.answered
+    assert (answer.rows, answer.digest, answer.keys) == (3, digest(ROWS), None)
+    assert answer.dropped.startswith("a column cannot be read")
+    assert not talk.observer.lost
+
+
+@given(st.data())
+def test_whatever_comes_ends_and_what_comes_of_it_can_be_written(data: st.DataObject) -> None:
+    capabilities = data.draw(st.sampled_from([OLD, NEW]))
+    talk = bytearray(result(capabilities, [ID, NAME], ROWS) + result(capabilities, [ID], ROWS, end=DENIED))
+    for _ in range(data.draw(st.integers(1, 4))):
+        talk[data.draw(st.integers(0, len(talk) - 1))] = data.draw(st.integers(0, 255))
+    prepared = data.draw(st.booleans())
+    conversation = Talk(capabilities)
+    if prepared:
+        conversation.client(prepare(SELECT)).server(PREPARED)
+    for _ in range(2):
+        conversation.client(execute() if prepared else query(SELECT))
+    conversation.server(bytes(talk), data.draw(st.integers(1, 200)))
+    for event in [*conversation.events, *conversation.observer.close()]:
+        assert pack(event, 0)
 
 
 # -- the binary protocol

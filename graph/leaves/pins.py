@@ -32,9 +32,10 @@ from graph.leaves.scope import (
     find_source,
     is_grouped,
     is_limited,
-    own_nodes,
+    is_rolled_up,
     source_columns,
     sources,
+    windows,
 )
 from graph.leaves.unreadable import Unreadable
 from graph.schema import Column, Table
@@ -303,7 +304,7 @@ def _shows_every_row(root: exp.Select, occurrence: int, prepared: Prepared) -> b
         if isinstance(node, exp.SetOperation):
             return False
         if isinstance(node, exp.Select):
-            if any(isinstance(inner, exp.Window) for item in node.expressions for inner in own_nodes(item)):
+            if windows(node) or is_rolled_up(node):
                 return False
             if node is not root and is_limited(node):
                 return False
