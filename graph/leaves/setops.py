@@ -80,4 +80,5 @@ def _as_it_is(node: exp.SetOperation, prepared: Prepared, apart: list[exp.Query]
         query = side.this if isinstance(side, exp.Subquery) and not side.alias else side
         apart.append(query.copy())
     alias = exp.TableAlias(this=exp.to_identifier(_LEFT, quoted=True))
-    return exp.Select(expressions=[exp.Star()]).from_(opaque(render(bare), alias, left))
+    items = [_column(name, _LEFT) for name in left]
+    return exp.Select(expressions=items).from_(opaque(render(bare), alias, left))

@@ -11,6 +11,8 @@ from graph.leaves.scope import (
     is_parenthesised_join,
     name_columns,
     outputs,
+    own_columns,
+    projection_named,
     source_columns,
     sources,
 )
@@ -42,11 +44,11 @@ def _column_list(node: exp.Expr, prepared: Prepared) -> None:
         return
     if len(names) != len(columns):
         raise Unreadable(f"{node.alias} has other columns than its list names")
-    if len({name.lower() for name in names}) != len(names):
-        if isinstance(holder.this, exp.Select) and holder.this.args.get("order") is None:
-            for item, name in zip(list(holder.this.expressions), columns, strict=True):
-                item.replace(exp.alias_(item.unalias().copy(), name, quoted=True))
-            return
+    distinct = len({name.lower() for name in names}) == len(names)
+    if isinstance(holder.this, exp.Select) and (not distinct or isinstance(node, exp.Lateral)):
+        _rename(holder.this, columns)
+        return
+    if not distinct:
         raise Unreadable(f"the columns of {node.alias} cannot be told apart; give them names of their own")
     inner = exp.Subquery(this=holder.this, alias=exp.TableAlias(this=exp.to_identifier("djproxy_c", quoted=True)))
     renamed = exp.Select(
@@ -56,6 +58,18 @@ def _column_list(node: exp.Expr, prepared: Prepared) -> None:
         ]
     )
     holder.set("this", renamed.from_(inner))
+
+
+def _rename(select: exp.Select, columns: list[str]) -> None:
+    """Other names for what a select list gives; what the block itself called it by is written out."""
+    for part in ("group", "having", "order"):
+        clause = select.args.get(part)
+        for column in own_columns(clause) if clause is not None else []:
+            behind = None if column.table else projection_named(select, column.name)
+            if behind is not None:
+                column.replace(exp.Paren(this=behind.copy()))
+    for item, name in zip(list(select.expressions), columns, strict=True):
+        item.replace(exp.alias_(item.unalias().copy(), name, quoted=True))
 
 
 def _stars(select: exp.Select, prepared: Prepared) -> None:

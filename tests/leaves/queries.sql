@@ -348,3 +348,7 @@ SELECT s.subject, (SELECT COUNT(*) FROM `{S}`.trial t WHERE t.subject = s.subjec
 SELECT t.subject, MIN(t.session) AS m, (SELECT COUNT(*) FROM `{S}`.pair p WHERE p.subject = t.subject) AS n FROM `{S}`.trial t GROUP BY t.subject HAVING n = 0
 -- value before not exists: replay
 SELECT subject FROM `{S}`.subject s WHERE NOT EXISTS (SELECT 1 FROM `{S}`.pair p WHERE p.subject = s.subject) AND weight < (SELECT AVG(weight) FROM `{S}`.subject)
+-- lateral group with a column list: mysql
+SELECT s.subject, l.n FROM `{S}`.subject s JOIN LATERAL (SELECT t.session AS z, COUNT(*) AS m FROM `{S}`.trial t WHERE t.subject = s.subject GROUP BY t.session HAVING m < 3 ORDER BY z LIMIT 2) l (c, n) WHERE l.n <> 2
+-- intersect all with names of its own: replay
+SELECT q.a FROM (SELECT session AS a FROM `{S}`.session INTERSECT ALL SELECT trial FROM `{S}`.trial) q WHERE q.a > 1
