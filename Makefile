@@ -1,4 +1,4 @@
-.PHONY: demo test lint torture tpch
+.PHONY: demo test lint torture tpch bench-parsing
 
 demo:
 	scripts/demo
@@ -17,3 +17,7 @@ torture:
 SCALE ?= 0.01
 tpch:
 	.venv/bin/python -m benchmarks.tpch $(SCALE:%=--scale %) $(FLAVOUR:%=--flavour %) $(QUERIES:%=--query %) $(OPTIONS)
+
+# make bench-parsing OPTIONS="--part relay --rounds 20"
+bench-parsing:
+	.venv/bin/python -m benchmarks.parsing $(OPTIONS)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import re
 import resource
 import select
 import signal
@@ -21,6 +22,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
 from graph.errors import GraphError
@@ -41,7 +43,9 @@ _IN_FLIGHT = 16 << 10
 _CHUNK = 1 << 20
 _LENGTH = struct.Struct(">Q")
 
-_TOO_LARGE = "reading it needs more memory or nesting than djproxy allows"
+_TOO_LARGE = (
+    "reading it needs more memory or nesting than djproxy allows; ask for less at a time, in several statements"
+)
 
 Call = tuple[Literal["read"], str, Session] | tuple[Literal["resolve"], Statement]
 
@@ -128,7 +132,10 @@ class Apart:
         try:
             answer = child.receive(self._time_limit)
         except _Late:
-            return _Answer(Failure(f"reading it takes longer than {self._time_limit:g} s"), last=True)
+            reason = (
+                f"reading it takes longer than {self._time_limit:g} s; ask for less at a time, in several statements"
+            )
+            return _Answer(Failure(reason), last=True)
         except _Ended:
             return _Answer(Failure(_TOO_LARGE), last=True)
         assert isinstance(answer, _Answer)
@@ -145,6 +152,10 @@ class Apart:
             child.post(self._schema)
         return child
 
+    def peak_memory(self) -> int | None:
+        """The most that the child has held, in MB; None when there is none."""
+        return self._child.peak_memory() if self._child is not None else None
+
     def close(self) -> None:
         """End the child."""
         child, self._child = self._child, None
@@ -156,13 +167,13 @@ class _Child:
     """The process and its two pipes. Nothing waits for a child that waits for us: both ways are moved at once."""
 
     def __init__(self) -> None:
-        # Its stderr could quote a statement: nobody's business.
+        # Its stderr could quote a statement: nobody's business. Ctrl-C is not for it.
         self._process = subprocess.Popen(
             [sys.executable, "-c", "from graph.apart import main; main()"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            start_new_session=True,
+            process_group=0,
             bufsize=0,
         )
         assert self._process.stdin is not None and self._process.stdout is not None
@@ -214,6 +225,14 @@ class _Child:
                 self._outgoing.popleft()
                 if rest:
                     self._outgoing.appendleft(rest)
+
+    def peak_memory(self) -> int | None:
+        """The most that it has held, in MB, where the system tells."""
+        with suppress(OSError):
+            status = Path(f"/proc/{self._process.pid}/status").read_text()
+            found = re.search(r"VmHWM:\s*(\d+) kB", status)
+            return int(found.group(1)) // 1024 if found is not None else None
+        return None
 
     def end(self) -> None:
         """Kill it."""

@@ -404,3 +404,10 @@ def test_two_catch_up_at_once(home: Home) -> None:
     ]
     assert [process.communicate()[0].strip() for process in processes] == ["300"] * 3
     assert texts(home) == wanted
+
+
+@pytest.mark.skipif(not Path("/proc/self/autogroup").exists(), reason="this kernel does not group by session")
+def test_the_worker_steps_back_in_its_session_too() -> None:
+    code = "from proxy.recorder import _step_back as go; go(); print(open('/proc/self/autogroup').read())"
+    output = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, start_new_session=True)
+    assert output.stdout.split()[-1] == b"5"

@@ -103,7 +103,9 @@ def parse(sql: str, session: Session) -> Query:
     except SqlglotError as error:
         raise Unreadable(f"the text cannot be split into words: {_first_line(error)}") from None
     except RecursionError:
-        raise Unreadable("it is nested too deeply to be parsed") from None
+        raise Unreadable(
+            "it is nested too deeply to be parsed; write it with joins, or as several statements"
+        ) from None
 
 
 def _parse(text: _Text, words: frozenset[str]) -> Query:
@@ -184,7 +186,7 @@ def _tree(tokens: list[Token], text: _Text) -> exp.Expr:
     try:
         trees = text.dialect.parser().parse(tokens, text.sql)
     except SqlglotError as error:
-        raise Unreadable(f"sqlglot cannot parse it: {_first_line(error)}") from None
+        raise Unreadable(f"sqlglot cannot parse it: {_first_line(error)} Write it in another way") from None
     if len(trees) != 1 or trees[0] is None:
         raise Unreadable("it is more than one statement")
     tree = trees[0]

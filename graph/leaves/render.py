@@ -26,7 +26,7 @@ def render(tree: exp.Expr) -> str:
 def render_for_people(tree: exp.Expr) -> str:
     """The tree as text in which long lists and conditions are cut short, with how many values or terms they have."""
     if not any("values" in node.meta or conditions.is_condition(node) for node in tree.walk()):
-        return tree.sql(dialect="mysql", comments=False)
+        return _sql(tree)
     tree = tree.copy()
     for node in list(tree.walk()):
         short = None
@@ -42,7 +42,7 @@ def render_for_people(tree: exp.Expr) -> str:
 
 
 def _sql(node: object) -> str:
-    """The text of a node of a tree that is ours to change."""
+    """The text of a node, without the copy that sqlglot makes first: nothing that MySQL has is changed by writing."""
     return node.sql(dialect="mysql", comments=False, copy=False) if isinstance(node, exp.Expr) else str(node)
 
 
