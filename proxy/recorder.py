@@ -39,7 +39,7 @@ _POLL_SECONDS = 0.1
 #: A worker that has not moved for this long has died or hangs; one statement takes at most `apart.TIME_LIMIT`.
 _PATIENCE_SECONDS = 120.0
 _READINGS = 8192
-_SESSION_NICENESS = 5
+_SESSION_NICENESS = 10
 
 
 class Readings:

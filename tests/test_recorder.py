@@ -410,4 +410,4 @@ def test_two_catch_up_at_once(home: Home) -> None:
 def test_the_worker_steps_back_in_its_session_too() -> None:
     code = "from proxy.recorder import _step_back as go; go(); print(open('/proc/self/autogroup').read())"
     output = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, start_new_session=True)
-    assert output.stdout.split()[-1] == b"5"
+    assert output.stdout.split()[-1] == b"10"
