@@ -24,6 +24,10 @@ from tests.torture.model import quoted
 from tests.torture.recorded import Recorded
 
 
+#: What the servers say when a statement takes longer than the lab allows.
+_TOO_SLOW = re.compile(r"\b(3024|1969)\b")
+
+
 @dataclass(frozen=True)
 class Noise:
     """Rows that are in the slice for other reasons: those of a table for which a condition holds."""
@@ -79,7 +83,7 @@ class Judge:
         try:
             outcomes = self._judged(recording, noise)
         except (Rejected, GraphError) as error:
-            if not re.search(r"\b(3024|1969)\b", str(error)):
+            if not _TOO_SLOW.search(str(error)):
                 raise
             outcomes = [Outcome(recorded, "undetermined", "takes too long") for recorded in recording]
         for number, outcome in enumerate(outcomes):
@@ -103,7 +107,9 @@ class Judge:
         slice_ = self.taken(slice_)
         for number, outcome, _, _ in asked:
             if number in slice_.refused:
-                outcome.end, outcome.reason = "unresolved", f"refused: {slice_.refused[number]}"
+                slow = _TOO_SLOW.search(slice_.refused[number]) is not None
+                outcome.end = "undetermined" if slow else "unresolved"
+                outcome.reason = f"refused: {slice_.refused[number]}"
         with self.lab.filled(slice_):
             self._replay([entry for entry in asked if entry[1].end == "identical"])
             rows = self.lab.rows_in(self.lab.copy)
