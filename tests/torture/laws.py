@@ -23,7 +23,6 @@ from tests.torture.lab import Answer, Lab, Rejected, RowId
 from tests.torture.model import quoted
 from tests.torture.recorded import Recorded
 
-
 #: What the servers say when a statement takes longer than the lab allows.
 _TOO_SLOW = re.compile(r"\b(3024|1969)\b")
 
