@@ -120,7 +120,7 @@ class Runner:
                 break
             size = chance.choices((1, 2, 3, 4), (6, 2, 1, 1))[0]
             recording = tuple(self._statement(lab, author) for _ in range(size))
-            noises = [(), *(tuple(self._noise(chance, lab, recording)) for _ in range(2))]
+            noises = [(), *(tuple(self._noise(chance, lab, recording)) for _ in range(chance.choice((1, 1, 2))))]
             self._recording(lab, judge, [Case(lab.model, recording, noise) for noise in noises], seed)
         self.report.exact += judge.exact
         self.report.slice_rows += judge.slice_rows

@@ -84,7 +84,7 @@ def changing(ctx: Context, depth: int) -> Recorded:
     else:
         ctx.tag("delete")
         sql = f"DELETE {target.sql.partition('.')[0]} FROM {item.sql}{where}"
-    return Recorded(sql, reading, False, None, frozenset(ctx.tags))
+    return Recorded(sql, reading, False, None, frozenset(ctx.tags), changes=True)
 
 
 def _all(columns: Sequence[Value]) -> str:
