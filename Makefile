@@ -1,4 +1,4 @@
-.PHONY: demo test lint torture tpch bench-parsing
+.PHONY: demo test lint torture tpch bench
 
 demo:
 	scripts/demo
@@ -16,8 +16,8 @@ torture:
 # make tpch SCALE="0.01 0.1" FLAVOUR=mysql QUERIES="6 17": see docs/tpch.md
 SCALE ?= 0.01
 tpch:
-	.venv/bin/python -m benchmarks.tpch $(SCALE:%=--scale %) $(FLAVOUR:%=--flavour %) $(QUERIES:%=--query %) $(OPTIONS)
+	scripts/tpch $(SCALE:%=--scale %) $(FLAVOUR:%=--flavour %) $(QUERIES:%=--query %) $(OPTIONS)
 
-# make bench-parsing OPTIONS="--part relay --rounds 20"
-bench-parsing:
-	.venv/bin/python -m benchmarks.parsing $(OPTIONS)
+# Ratios against a peer in the same run: the worker's parsing, and looking into results. make bench OPTIONS="--rounds 20"
+bench:
+	scripts/bench $(OPTIONS)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Final
 
 from graph.keys import restriction
-from graph.slice import Slice, TableSlice
+from graph.schema import Table
+from graph.slice import Key, Slice, TableSlice
 
 #: A WHERE's greatest length in bytes. Linux passes at most 128 KiB in one argument.
 LONGEST_RESTRICTION: Final = 100_000
@@ -33,4 +35,10 @@ def restrictions(sliced: TableSlice) -> list[str] | list[None]:
     """
     if not sliced.rows:
         return []
-    return [None] if sliced.whole else restriction(sliced.table, sliced.keys, LONGEST_RESTRICTION)
+    return [None] if sliced.whole else list(_written(sliced.table, sliced.keys))
+
+
+@lru_cache(maxsize=256)
+def _written(table: Table, keys: frozenset[Key]) -> tuple[str, ...]:
+    """Fingerprints, script and review all ask; a hundred thousand keys take half a second to write."""
+    return tuple(restriction(table, keys, LONGEST_RESTRICTION))
