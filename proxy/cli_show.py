@@ -209,12 +209,12 @@ def _print_trouble(console: Console, shown: Shown) -> None:
 
 
 def _print_results(console: Console, results: list[Result]) -> None:
-    """How many results were looked into, and what kept others from being pinned."""
+    """How many results were looked into, and why of some nothing was kept."""
     if not results:
         return
     pinned = sum(result.pinned for result in results)
     digested = sum(result.seen.digest is not None for result in results)
-    console.print(f"results: {pinned} pinned by the keys of their rows, {digested} with a digest")
+    console.print(f"results: {pinned} with the keys of their rows, {digested} with a digest")
     for why, number in Counter(result.broken or result.dropped for result in results).items():
         if why:
             console.print(f"  {number} not: {escape(printable(why))}", soft_wrap=True)
