@@ -205,7 +205,7 @@ def test_what_changes_by_itself_is_not_held_against_the_recording() -> None:
 def test_the_recorded_answer_is_compared_in_its_character_set() -> None:
     answers = {("SELECT a", Protocol.TEXT): OLD}
     source, copy = Answers(answers), Answers(answers)
-    statement = Statement(1, "SELECT a", Session(charset="latin1"), recorded(OLD))
+    statement = Statement(1, "SELECT a", Session(charset="latin1"), recorded=recorded(OLD))
     assert ask(source, copy, statement).verdict is Verdict.IDENTICAL
     assert source.charsets == copy.charsets == ["utf8mb4", "latin1"]
 
