@@ -272,7 +272,8 @@ class _Replay:
     def _differs(self, outcome: Outcome, pair: _Pair) -> Outcome:
         reason = unrepeatable(self.statement)
         if reason is not None:
-            return replace(outcome, verdict=Verdict.UNREPEATABLE, reason=reason)
+            as_recorded = "; the copy answers as it was recorded" if outcome.recorded_copy else ""
+            return replace(outcome, verdict=Verdict.UNREPEATABLE, reason=reason + as_recorded)
         self.say(": looking for the rows that differ")
         ask_source, ask_copy = (partial(self._asked, database, pair.way) for database in (self.source, self.copy))
         only_source, only_copy = surplus(ask_source, ask_copy, pair.differing)

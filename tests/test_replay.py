@@ -197,12 +197,15 @@ def test_without_a_digest_the_recorded_number_of_rows_still_tells() -> None:
 
 def test_what_changes_by_itself_is_not_held_against_the_recording() -> None:
     assert compare(NEW, NEW, "SELECT NOW()", recorded(OLD)).verdict is Verdict.IDENTICAL
+    outcome = compare(NEW, OLD, "SELECT a FROM t LIMIT 2", recorded(OLD))
+    assert outcome.verdict is Verdict.UNREPEATABLE
+    assert outcome.reason == "it has a LIMIT without an ORDER BY; the copy answers as it was recorded"
 
 
 def test_the_recorded_answer_is_compared_in_its_character_set() -> None:
     answers = {("SELECT a", Protocol.TEXT): OLD}
     source, copy = Answers(answers), Answers(answers)
-    statement = Statement(1, "SELECT a", Session(charset="latin1"), recorded(OLD))
+    statement = Statement(1, "SELECT a", Session(charset="latin1"), recorded=recorded(OLD))
     assert ask(source, copy, statement).verdict is Verdict.IDENTICAL
     assert source.charsets == copy.charsets == ["utf8mb4", "latin1"]
 

@@ -262,7 +262,7 @@ def test_another_order_is_a_difference(server: PrivateServer, restored: PrivateS
 def test_three_things_are_told_apart(server: PrivateServer, restored: PrivateServer, pair: str) -> None:
     session = Session(schema=pair, charset="latin1", collation="latin1_swedish_ci")
     sql = "SELECT a, s FROM t"
-    statement = Statement(1, sql, session, answered(server, sql, session))
+    statement = Statement(1, sql, session, recorded=answered(server, sql, session))
     same = compare(server, restored, statement)
     assert (same.verdict, same.recorded_source, same.recorded_copy) == (Verdict.IDENTICAL, True, True)
 
