@@ -62,3 +62,20 @@ def test_what_cannot_be_told_says_so(sql: str, reason: str) -> None:
     resolution = resolved(sql)
     assert resolution.statement_class is StatementClass.UNRESOLVED
     assert reason in resolution.reason
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "UPDATE (a, b) SET a.x = 1 WHERE a.id = b.id AND b.z = 3",
+        "DELETE a FROM a JOIN b USING (id) WHERE b.z = 9",
+        "INSERT INTO a SELECT id, z, 1 FROM b WHERE n = 4",
+        "SELECT x INTO @v FROM a WHERE id = 3",
+        "SELECT x FROM a WHERE id = 3 INTO OUTFILE '/tmp/x'",
+    ],
+)
+def test_what_is_asked_again_only_reads(sql: str) -> None:
+    replay = resolved(sql).replay
+    assert replay is not None
+    assert replay.startswith("SELECT")
+    assert "INTO" not in replay

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from sqlglot import exp
 
-from graph.leaves.parse import Query
+from graph.leaves.parse import WRITING_VERBS, Query
 from graph.leaves.scope import blocks, inner_query
 from graph.statement import StatementClass
 
@@ -47,7 +47,7 @@ def is_housekeeping(table: str) -> bool:
 
 def classify(query: Query, default_schema: str | None) -> Verdict:
     """The class of a statement that holds a query."""
-    if query.verb in ("INSERT", "REPLACE", "CREATE", "UPDATE", "DELETE"):
+    if query.verb in WRITING_VERBS:
         return _written(query, default_schema)
     return _read(query.tree, default_schema)
 

@@ -66,6 +66,9 @@ LEXICAL_MODES = frozenset({"ANSI_QUOTES", "NO_BACKSLASH_ESCAPES", "PIPES_AS_CONC
 #: Combination modes that switch ANSI_QUOTES and PIPES_AS_CONCAT on.
 ANSI_MODES = frozenset({"ANSI", "DB2", "MAXDB", "MSSQL", "ORACLE", "POSTGRESQL"})
 
+#: First words of statements that write what their query gives.
+WRITING_VERBS = frozenset({"INSERT", "REPLACE", "CREATE", "UPDATE", "DELETE"})
+
 _REPLACE = re.compile(r"\A\s*REPLACE\b", re.IGNORECASE)
 
 
@@ -74,12 +77,19 @@ class Query:
     """The reading part of a statement.
 
     `verb` is the statement's first word, `tree` its SELECT (or set operation), `target` the table that an
-    INSERT … SELECT, a CREATE TABLE … SELECT, an UPDATE or a DELETE writes.
+    INSERT … SELECT, a CREATE TABLE … SELECT, an UPDATE or a DELETE writes. `stores` says that its rows go elsewhere than
+    to the client (INTO @v, INTO OUTFILE).
     """
 
     verb: str
     tree: exp.Query
     target: exp.Table | None = None
+    stores: bool = False
+
+    @property
+    def only_reads(self) -> bool:
+        """Whether the statement itself does nothing but give the query's rows."""
+        return not self.stores and self.verb not in WRITING_VERBS
 
 
 def modes(session: Session) -> frozenset[str]:
@@ -124,7 +134,11 @@ def _parse(text: _Text, words: frozenset[str]) -> Query:
         return Query(tree.key.upper(), *reading_side(tree))
     if not isinstance(tree, exp.Query):
         raise Unreadable(f"{verb} is no query that can be followed")
-    return Query(verb, tree)
+    return Query(verb, tree, stores=any(token.text.upper() == "INTO" and _is_word(token) for token in tokens))
+
+
+def _is_word(token: Token) -> bool:
+    return token.token_type not in (TokenType.IDENTIFIER, TokenType.STRING)
 
 
 @dataclass(frozen=True, slots=True)

@@ -197,7 +197,7 @@ _CHANGING = frozenset(
 
 
 def _replay(statement: Statement, query: Query, prepared: Prepared, asked: exp.Query | None) -> str | None:
-    if not prepared.dropped and query.target is None:
+    if not prepared.dropped and query.only_reads:
         return statement.sql
     if not prepared.dropped:
         return render(query.tree)

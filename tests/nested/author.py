@@ -198,9 +198,7 @@ class Author:
         if not operand.keys:
             raise Impossible
         some = Relation(operand.rows.rows[:limit])
-        return replace(
-            operand, spec=["top", operand.spec, limit, order, offset], rows=some, exact=False, bare=False
-        )
+        return replace(operand, spec=["top", operand.spec, limit, order, offset], rows=some, exact=False, bare=False)
 
     def renamed(self, operand: Expression) -> Expression:
         """A.proj(new="old"), with or without the other attributes."""
@@ -353,7 +351,9 @@ class Author:
             made.append((f"concat({one}, '-', {two})", "text", [one, two], lambda row: _concat(row[one], row[two])))
         if numbers:
             number = self._some(numbers)
-            made.append((f"{number} + 1", "int", [number], lambda row: None if row[number] is None else row[number] + 1))
+            made.append(
+                (f"{number} + 1", "int", [number], lambda row: None if row[number] is None else row[number] + 1)
+            )
         if floats:
             real = self._some(floats)
             made.append((f"{real} * 2", "float", [real], lambda row: None if row[real] is None else row[real] * 2))
@@ -433,7 +433,11 @@ class Author:
         if numbers:
             number = self._some(numbers)
             made.append(
-                (f"sum({number})", Attribute("int", soft=True), lambda rows: sum(found) if (found := _values(rows, number)) else None)
+                (
+                    f"sum({number})",
+                    Attribute("int", soft=True),
+                    lambda rows: sum(found) if (found := _values(rows, number)) else None,
+                )
             )
         return self._chance.choice(made)
 
