@@ -12,8 +12,8 @@ class Recorded:
     """A statement as a client would send it; `reading` is the query that it holds.
 
     `ordered`: the whole order of its rows is asked for. `flat`: its lineage, for select-project-join queries. `mode` is
-    what the session's sql_mode has beside the server's own. `changes`: an UPDATE or DELETE, of which `graph` says what it
-    reads: not the rows that it changes, which `reading` shows too.
+    what the session's sql_mode has beside the server's own. `changes`: an UPDATE or DELETE; `graph` follows what it
+    reads without the rows that it changes, while `reading` shows these too.
     """
 
     sql: str

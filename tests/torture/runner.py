@@ -83,14 +83,16 @@ class Runner:
         shrink_seconds: float = 30,
         most_failures: int = 10,
         wanted: Collection[str] = (),
+        until: str = "",
     ) -> None:
-        """`wanted`: constructs of which each statement has one at least."""
+        """`wanted`: constructs of which each statement has one at least. `until`: the law whose failure is enough."""
         self.server = server
         self.seed = seed
         self.make_judge = judge
         self.shrink_seconds = shrink_seconds
         self.most_failures = most_failures
         self.wanted = frozenset(wanted)
+        self.until = until
         self.report = Report(server.flavour)
         self._seen: set[str] = set()
 
@@ -99,13 +101,17 @@ class Runner:
         start = time.monotonic()
         number = 0
         with Lab(self.server) as lab:
-            while self.report.queries < queries and len(self.report.failures) < self.most_failures:
+            while not self._enough(queries):
                 self._database(lab, f"{self.seed}:{number}", queries)
                 number += 1
                 self.report.seconds = time.monotonic() - start
                 if progress is not None:
                     progress(self.report)
         return self.report
+
+    def _enough(self, queries: int) -> bool:
+        found = bool(self.until) and any(f"law: {self.until}\n" in failure for failure in self.report.failures)
+        return found or self.report.queries >= queries or len(self.report.failures) >= self.most_failures
 
     def _database(self, lab: Lab, seed: str, queries: int) -> None:
         """One database and its recordings."""
@@ -116,7 +122,7 @@ class Runner:
         self._views(lab, author)
         judge = self.make_judge(lab)
         for _ in range(RECORDINGS):
-            if self.report.queries >= queries:
+            if self._enough(queries):
                 break
             size = chance.choices((1, 2, 3, 4), (6, 2, 1, 1))[0]
             recording = tuple(self._statement(lab, author) for _ in range(size))
