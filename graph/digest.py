@@ -12,7 +12,10 @@ DOUBLE another one on another server version: compare digests of one session con
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from hashlib import blake2b
+
+from graph.statement import RecordedResult
 
 #: Bytes of a row's digest, and of a result's.
 SIZE = 16
@@ -42,6 +45,20 @@ def row_digest(payload: bytes | bytearray | memoryview) -> bytes:
     return blake2b(payload, digest_size=SIZE).digest()
 
 
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """An answer: its number of rows, and its digest."""
+
+    rows: int
+    digest: str
+
+    def is_recorded(self, recorded: RecordedResult) -> bool | None:
+        """Whether it is the result that was recorded; None where as many rows were, and no more is known of them."""
+        if self.rows != recorded.rows:
+            return False
+        return None if recorded.digest is None else recorded.digest == self.digest
+
+
 class ResultDigest:
     """Takes a result's rows one by one; `rows` says how many there were."""
 
@@ -63,3 +80,7 @@ class ResultDigest:
     def hexdigest(self) -> str:
         """The digest of the rows taken so far, 32 hexadecimal digits."""
         return f"{self._sum % _MODULUS:0{2 * SIZE}x}"
+
+    def summary(self) -> Summary:
+        """The rows taken so far."""
+        return Summary(self.rows, self.hexdigest())

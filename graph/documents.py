@@ -82,6 +82,7 @@ def review(
             ],
             "tables": [_reviewed_table(s, slice_, fingerprints) for s in slice_.tables.values()],
             "pins": [pin_document(check) for check in slice_.pins],
+            "changes": [asdict(change) for change in slice_.changes],
             "statements": [_reviewed_statement(judged) for judged in statements],
         }
     )

@@ -20,6 +20,7 @@ from graph.leaves import UNRESTRICTED, Occurrence, Resolution
 from graph.names import TableName
 from graph.scan import ServerVersion, open_comments
 from graph.schema import SYSTEM_SCHEMAS, Schema, read_schema
+from graph.since import changes
 from graph.slice import Slice
 from graph.statement import Pinned, Statement, StatementClass
 
@@ -60,6 +61,11 @@ class Export:
     def missing(self) -> int:
         """How many rows that recorded results named are no longer in the source."""
         return sum(check.missing for check in self.slice.pins)
+
+    @property
+    def complete(self) -> bool:
+        """Whether the slice has all that was recorded, as it was as far as that is known."""
+        return not (self.unresolved or self.missing or self.slice.changes)
 
 
 def export(
@@ -104,13 +110,14 @@ def export(
         )
         say("taking fingerprints of the rows")
         fingerprints = take(database, slice_)
-    statements = tuple(_judge(judged, resolutions, slice_, left_out) for judged in recorded)
+        statements = tuple(_judge(judged, resolutions, slice_, left_out) for judged in recorded)
+        changed = tuple(changes(database, _comparable(statements, meta.included, slice_), say))
     warnings = [
         *_unrestricted(recorded, resolutions, slice_, meta.included),
         *_needed_anyway(excluded, slice_),
         *_needless(exclude, schema, left_out),
     ]
-    slice_ = replace(slice_, warnings=(*slice_.warnings, *warnings))
+    slice_ = replace(slice_, warnings=(*slice_.warnings, *warnings), changes=changed)
     bundle = write_bundle(folder, slice_, statements, meta, fingerprints)
     return Export(bundle, slice_, statements)
 
@@ -359,11 +366,22 @@ def _judge(
     )
 
 
-def replayed(statements: Sequence[Judged], included: Collection[StatementClass]) -> list[Statement]:
-    """The SELECTs that a restored copy must answer as the source does, each once."""
-    found: dict[_Text, Statement] = {}
+def _comparable(
+    statements: Sequence[Judged], included: Collection[StatementClass], slice_: Slice
+) -> Iterable[tuple[Statement, bool]]:
+    """The statements of the slice to be compared with what was recorded, each once with the last result, and whether
+    it is pinned. Left out is where pinned rows tell of changes already."""
+    told = {check.statement for check in slice_.pins if check.differs}
+    found: dict[_Text, tuple[Statement, bool]] = {}
     for judged in statements:
-        if judged.kind in included and not judged.excluded:
-            text = judged.answers or judged.statement.sql
-            found.setdefault(_text(judged), replace(judged.statement, sql=text))
-    return list(found.values())
+        statement = judged.statement
+        if judged.kind not in included or judged.excluded or judged.answers not in (None, statement.sql):
+            continue
+        first, _ = found.setdefault(_text(judged), (statement, judged.pinned))
+        if statement.recorded is not None:
+            found[_text(judged)] = replace(first, recorded=statement.recorded), judged.pinned
+    return [
+        (statement, pinned)
+        for statement, pinned in found.values()
+        if statement.id not in told and statement.recorded and (statement.recorded.digest or not pinned)
+    ]

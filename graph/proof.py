@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,6 +15,7 @@ from graph.documents import published_text
 from graph.errors import InputError, StatementError
 from graph.names import TableName
 from graph.replay import Outcome, Progress, Verdict, replay
+from graph.slice import PinCheck
 from graph.statement import RecordedResult, Session, Statement, StatementClass
 
 
@@ -24,7 +25,7 @@ class Review:
 
     `statements` are the SELECTs that the copy must answer, each once, in the order of queries.sql; `left_out` counts
     the others by class; `excluded` has for each statement that excluded tables keep out these tables; `tables` maps
-    each base table to its rows in the slice.
+    each base table to its rows in the slice; `pins` compares pinned rows with the source as it was at the export.
     """
 
     paper: str
@@ -34,6 +35,7 @@ class Review:
     unresolved: tuple[str, ...]
     tables: Mapping[TableName, int]
     excluded: tuple[tuple[TableName, ...], ...] = ()
+    pins: tuple[PinCheck, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +84,31 @@ def prove(source: Database, copy: Database, review: Review, progress: Progress |
     """Counts the tables of the copy, replays the queries on both. Raises ServerError when a connection breaks."""
     miscounts = tuple(_miscounts(copy, review.tables))
     outcomes = replay(source, copy, review.statements, progress)
-    return Proof(review, tuple(outcomes), miscounts)
+    return Proof(review, tuple(_explained(outcome, review.pins) for outcome in outcomes), miscounts)
+
+
+def _explained(outcome: Outcome, pins: Sequence[PinCheck]) -> Outcome:
+    """The outcome in the light of what the export found: where the source gave other rows than the recorded ones by
+    then, and no more differ than it counted, it is not the slice that differs."""
+    checks = [check for check in pins if check.statement == outcome.statement.id and check.differs]
+    if not checks or outcome.verdict not in (Verdict.DIFFERS, Verdict.UNREPEATABLE, Verdict.SOURCE_CHANGED):
+        return outcome
+    said = "; ".join(f"at the export {_parted(check)}" for check in checks)
+    outcome = replace(outcome, reason="; ".join(part for part in (outcome.reason, said) if part))
+    new, gone = sum(check.new or 0 for check in checks), sum(check.gone or 0 for check in checks)
+    surplus = outcome.only_source.rows, outcome.only_copy.rows
+    if any(surplus) and surplus[0] <= new and surplus[1] <= gone and outcome.recorded_source is not True:
+        return replace(outcome, verdict=Verdict.SOURCE_CHANGED)
+    return outcome
+
+
+def _parted(check: PinCheck) -> str:
+    if check.missing:
+        return f"{check.missing} of the {check.pinned} rows of {check.table} that it had fetched were gone"
+    return (
+        f"{check.new or 0} more rows of {check.table} were in its result than the {check.pinned} recorded ones, and "
+        f"{check.gone or 0} fewer of these; the slice has the recorded ones"
+    )
 
 
 def _review(document: Mapping[str, Any]) -> Review:
@@ -121,7 +147,13 @@ def _review(document: Mapping[str, Any]) -> Review:
         tuple(unresolved),
         tables,
         tuple(excluded),
+        tuple(_pin_check(item) for item in document.get("pins", ())),
     )
+
+
+def _pin_check(item: Mapping[str, Any]) -> PinCheck:
+    table = TableName(item["schema"], item["name"])
+    return PinCheck(item["statement"], table, item["pinned"], item["missing"], item["gone"], item["new"])
 
 
 def _miscounts(copy: Database, tables: Mapping[TableName, int]) -> Iterator[Miscount]:

@@ -19,11 +19,11 @@ from typing import Final
 
 from graph.answer import Answer, Protocol, ResultColumn
 from graph.database import CHARSET, Database
-from graph.digest import SIZE, row_digest
+from graph.digest import SIZE, Summary, row_digest
 from graph.errors import GrantError, StatementError
 from graph.order import Order, judge
 from graph.repeatable import unlocked, unrepeatable
-from graph.statement import RecordedResult, Session, Statement
+from graph.statement import Session, Statement
 from graph.surplus import BUCKETS, NONE, Surplus, bucket, surplus
 
 _MODULUS: Final = 1 << 8 * SIZE
@@ -54,18 +54,6 @@ class Way:
 
 
 @dataclass(frozen=True, slots=True)
-class Summary:
-    """An answer: its number of rows, and the digest of graph.digest."""
-
-    rows: int
-    digest: str
-
-    def is_recorded(self, recorded: RecordedResult) -> bool:
-        """Whether it is the answer that was recorded, as far as that is known."""
-        return self.rows == recorded.rows and recorded.digest in (None, self.digest)
-
-
-@dataclass(frozen=True, slots=True)
 class Compared:
     """The answers of both sides, asked in one way."""
 
@@ -84,8 +72,8 @@ class Outcome:
 
     `compared` has the answers in each way that they were asked for, the plain one first. `only_source` and `only_copy`
     are the rows that only one side gave. `recorded_source` and `recorded_copy` say whether a side answers as it was
-    recorded, None where that is not known. `reason` says why a failure failed, why the statement is not repeatable, or
-    where another order begins.
+    recorded, None where that is not known (nothing was, or only as many rows). `reason` says why a failure failed, why
+    the statement is not repeatable, or where another order begins.
     """
 
     statement: Statement
@@ -199,9 +187,9 @@ class _Replay:
             tuple(pair.compared for pair in pairs),
             source_rows=plain.source.rows,
             copy_rows=plain.copy.rows,
+            recorded_source=recorded[0],
+            recorded_copy=recorded[1],
         )
-        if recorded is not None:
-            outcome = replace(outcome, recorded_source=recorded[0], recorded_copy=recorded[1])
         differing = next((pair for pair in pairs if not pair.compared.equal), None)
         if differing is not None:
             return self._differs(outcome, differing)
@@ -218,11 +206,11 @@ class _Replay:
             pairs.append(self._ask(Way(Protocol.BINARY)))
         return pairs
 
-    def _recorded(self, pairs: list[_Pair]) -> tuple[bool, bool] | None:
+    def _recorded(self, pairs: list[_Pair]) -> tuple[bool | None, bool | None]:
         """Whether source and copy answer as it was recorded, in the character set that the client had."""
         recorded = self.statement.recorded
         if recorded is None:
-            return None
+            return None, None
         way = Way(Protocol.TEXT, self.statement.session.charset or CHARSET)
         if all(pair.way != way for pair in pairs):
             pairs.append(self._ask(way))

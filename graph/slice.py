@@ -50,12 +50,26 @@ class PinCheck:
         return bool(self.missing or self.gone or self.new)
 
 
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A statement whose result is no longer what was recorded.
+
+    `recorded` and `now` count rows; where they are equal, rows have other values. `pinned`: the slice has the rows that
+    were recorded, with their values of now; else those that the statement fetches now.
+    """
+
+    statement: int
+    recorded: int
+    now: int
+    pinned: bool
+
+
 @dataclass(frozen=True)
 class Slice:
     """Table slices, parents before children.
 
     `refused` says of statements (by id) why the server would not run the SQL made from them: what they need
-    may be missing here. `pins` compares pinned rows with the source.
+    may be missing here. `pins` compares pinned rows with the source, `changes` results with those that were recorded.
     """
 
     schema: Schema
@@ -63,6 +77,7 @@ class Slice:
     warnings: tuple[str, ...] = field(default=())
     refused: Mapping[int, str] = field(default_factory=dict)
     pins: tuple[PinCheck, ...] = ()
+    changes: tuple[Change, ...] = ()
 
     @property
     def rows(self) -> int:

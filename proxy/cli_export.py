@@ -125,7 +125,7 @@ def export(
         with Progress() as progress:
             run_dump(made.bundle, address, credentials, flavour, progress)
     _print_export(made, paper, lost, dumped=run_now, as_json=as_json)
-    return _INCOMPLETE if made.unresolved or made.missing or lost else 0
+    return 0 if made.complete and not lost else _INCOMPLETE
 
 
 def _print_export(made: Export, paper: str, lost: list[Lost], *, dumped: bool, as_json: bool) -> None:
@@ -138,7 +138,7 @@ def _print_export(made: Export, paper: str, lost: list[Lost], *, dumped: bool, a
         say(f"excluded {name}: {number} {read} not in the slice")
     for warning in made.slice.warnings:
         say(f"warning: {warning}")
-    for line in cli_report.pin_lines(made.slice.pins):
+    for line in cli_report.change_lines(made.slice):
         say(line)
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from graph.names import TableName
 from graph.order import Order
 from graph.proof import Proof
 from graph.replay import Outcome, Verdict
-from graph.slice import PinCheck
+from graph.slice import Slice
 from graph.statement import StatementClass
 from proxy.cli_show import FORMAT, page, printable
 from proxy.records import Lost
@@ -55,6 +56,7 @@ def export_document(made: Export, paper: str, lost: list[Lost], *, dumped: bool)
         "unresolved": [_unresolved(judged) for judged in made.unresolved],
         "lost": [{"analysis": gap.analysis, "reason": gap.reason} for gap in lost],
         "pins": [pin_document(check) for check in made.slice.pins],
+        "changes": [asdict(change) for change in made.slice.changes],
         "warnings": list(made.slice.warnings),
     }
 
@@ -68,15 +70,25 @@ def _unresolved(judged: Judged) -> dict[str, Any]:
     }
 
 
-def pin_lines(pins: Sequence[PinCheck]) -> Iterator[str]:
+def change_lines(slice_: Slice) -> Iterator[str]:
     """Where recorded results and the source part, in words: what is missing first."""
-    for check in pins:
+    for check in slice_.pins:
         if check.missing:
             yield (
-                f"MISSING: {check.missing} of {check.pinned} rows of {check.table} that statement {check.statement} "
-                "fetched while recording are no longer in the source; the slice cannot have them"
+                f"MISSING: {check.missing} of {_counted(check.pinned, 'row')} of {check.table} that statement "
+                f"{check.statement} fetched while recording are no longer in the source; the slice cannot have them"
             )
-    for check in pins:
+    for change in slice_.changes:
+        if change.recorded == change.now:
+            parted = f"{_counted(change.recorded, 'row')}, not with the same values"
+        else:
+            parted = f"{_counted(change.recorded, 'row')} then, {change.now} now"
+        has = "its rows of the recording, with their values of now" if change.pinned else "what it fetches now"
+        yield (
+            f"CHANGED: the result of statement {change.statement} is not what it was while recording ({parted}); "
+            f"the slice has {has}"
+        )
+    for check in slice_.pins:
         if check.gone or check.new:
             yield (
                 f"warning: statement {check.statement} would fetch other rows of {check.table} now ({check.new} that "
@@ -189,8 +201,12 @@ def print_proof(proof: Proof) -> None:
     left_out = [f"{number} {kind.value}" for kind, number in sorted(proof.review.left_out.items())]
     if proof.review.excluded:
         left_out.append(f"{len(proof.review.excluded)} excluded")
+    others = [
+        f"{number} {verdict.value}" for verdict, number in _verdicts(proof).items() if verdict is not Verdict.IDENTICAL
+    ]
     console.print(
         f"{proof.identical} of {len(proof.outcomes)} queries identical on source and copy"
+        + "".join(f", {each}" for each in others)
         + (f"; left out: {', '.join(left_out)}" if left_out else "")
     )
     for name, number in sorted(_excluded(proof).items()):

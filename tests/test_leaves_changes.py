@@ -67,7 +67,7 @@ def test_what_cannot_be_told_says_so(sql: str, reason: str) -> None:
 @pytest.mark.parametrize(
     "sql",
     [
-        "UPDATE (a, b) SET a.x = 1 WHERE a.id = b.id AND b.z = 3",
+        "UPDATE a, b SET a.x = 1 WHERE a.id = b.id AND b.z = 3",
         "DELETE a FROM a JOIN b USING (id) WHERE b.z = 9",
         "INSERT INTO a SELECT id, z, 1 FROM b WHERE n = 4",
         "SELECT x INTO @v FROM a WHERE id = 3",

@@ -195,6 +195,12 @@ def test_without_a_digest_the_recorded_number_of_rows_still_tells() -> None:
     assert compare(NEW, NEW, recorded=RecordedResult(5)).verdict is Verdict.SOURCE_CHANGED
 
 
+def test_as_many_rows_as_were_recorded_are_not_yet_the_same_answer() -> None:
+    outcome = compare(NEW, OLD, recorded=RecordedResult(2))
+    assert (outcome.verdict, outcome.reason) == (Verdict.DIFFERS, "")
+    assert (outcome.recorded_source, outcome.recorded_copy) == (None, None)
+
+
 def test_what_changes_by_itself_is_not_held_against_the_recording() -> None:
     assert compare(NEW, NEW, "SELECT NOW()", recorded(OLD)).verdict is Verdict.IDENTICAL
     outcome = compare(NEW, OLD, "SELECT a FROM t LIMIT 2", recorded(OLD))

@@ -77,8 +77,8 @@ class Query:
     """The reading part of a statement.
 
     `verb` is the statement's first word, `tree` its SELECT (or set operation), `target` the table that an
-    INSERT … SELECT, a CREATE TABLE … SELECT, an UPDATE or a DELETE writes. `stores` says that its rows go elsewhere than
-    to the client (INTO @v, INTO OUTFILE).
+    INSERT … SELECT, a CREATE TABLE … SELECT, an UPDATE or a DELETE writes. `stores` says that its rows go elsewhere
+    than to the client (INTO @v, INTO OUTFILE).
     """
 
     verb: str
