@@ -16,6 +16,7 @@ from graph.database import Credentials, Database, ServerAddress
 from graph.documents import Judged, Meta
 from graph.export import Export, export
 from graph.proof import Proof, prove, read_review
+from graph.replay import Order
 from graph.runner import run_dump
 from graph.statement import StatementClass
 from tests import harness
@@ -159,7 +160,7 @@ def test_a_query_alone_replays(lab: Lab, number: str, tmp_path: Path) -> None:
     assert made.unresolved == []
     proof = lab.prove(made.bundle)
     assert proof.complete
-    assert [outcome.reordered for outcome in proof.outcomes] == [False]
+    assert [outcome.order for outcome in proof.outcomes] == [Order.SAME]
     if number in MONOTONE:
         rows = {name.name: sliced.rows for name, sliced in made.slice.tables.items()}
         assert {table: rows.get(table, 0) for table in data.TABLES} == lab.closure(number)
@@ -171,7 +172,7 @@ def test_all_queries_together_replay(lab: Lab, tmp_path: Path) -> None:
     proof = lab.prove(made.bundle)
     assert proof.complete
     assert proof.identical == len(QUERIES)
-    assert not any(outcome.reordered for outcome in proof.outcomes)
+    assert {outcome.order for outcome in proof.outcomes} == {Order.SAME}
 
 
 def test_the_benchmark_makes_a_page(lab: Lab, tmp_path: Path) -> None:

@@ -51,8 +51,9 @@ def _section(run: Run) -> Iterator[str]:
 def _line(trip: Trip, full: int) -> str:
     rows = " | ".join(_number(trip.rows.get(table, 0)) for table in TABLES)
     times = " | ".join(f"{trip.seconds[step]:.1f} s" if step in trip.seconds else "" for step in ("export", "dump"))
-    share = f"{100 * trip.total / full:.2g} %" if trip.total < full else "100 %"
-    return f"| {_name(trip)} | {_number(trip.total)} | {share} | {rows} | {times} | {_outcome(trip)} |"
+    percent = 100 * trip.total / full
+    share = f"{percent:.1f}" if percent >= 10 else f"{percent:.2g}"
+    return f"| {_name(trip)} | {_number(trip.total)} | {share} % | {rows} | {times} | {_outcome(trip)} |"
 
 
 def _name(trip: Trip) -> str:
