@@ -111,6 +111,33 @@ def test_a_disagreement_is_named(
     assert f"MISSING: 1 of 4 rows of {lab}.session" in said
 
 
+def test_verify_tells_apart_what_changed(
+    djproxy: Djproxy, server: PrivateServer, restored: PrivateServer, lab: str, reader: Account
+) -> None:
+    """Rows are edited, added and deleted between recording and export; then one of the copy is."""
+    first = f"SELECT subject, session FROM {lab}.session ORDER BY subject, session LIMIT 3"
+    edited = f"SELECT * FROM {lab}.session ORDER BY subject, session LIMIT 2"
+    mice = f"SELECT * FROM {lab}.subject WHERE species = 'mouse'"
+    rats = f"SELECT * FROM {lab}.subject WHERE species = 'rat'"
+    record(djproxy, server, text, first, edited, mice, rats, options=["--digest"])
+    server.execute(*(sql.format(S=lab) for sql in CHANGES))
+    bundle = djproxy.round_trip("P", server, restored, reader)
+    changed = "source changed since the recording"
+    report = djproxy.verify("P", server, restored, bundle, status=1).json()
+    assert {(each["sql"], each["verdict"], each["copy_as_recorded"]) for each in report["failures"]} == {
+        (first, changed, True),
+        # The rows that were fetched, with a value that they did not have then: neither the recorded answer nor today's.
+        (edited, "differs", False),
+        (mice, changed, False),
+    }
+    assert not any(each["source_as_recorded"] for each in report["failures"])
+    assert (report["queries"], report["identical"]) == (4, 1)
+    restored.execute(f"UPDATE {lab}.subject SET subject = 'r2' WHERE subject = 'r1'")
+    report = djproxy.verify("P", server, restored, bundle, status=1).json()
+    (wrong,) = [each for each in report["failures"] if each["source_as_recorded"]]
+    assert (wrong["sql"], wrong["verdict"], wrong["copy_as_recorded"]) == (rats, "differs", False)
+
+
 def test_a_predicate_is_the_leaf_where_nothing_is_pinned(
     djproxy: Djproxy, server: PrivateServer, restored: PrivateServer, lab: str, reader: Account
 ) -> None:
