@@ -17,6 +17,7 @@ from graph.leaves.links import (
     Link,
     LinkKind,
     is_closed,
+    judged_occurrences,
     kept_occurrences,
     link,
     positive_ins,
@@ -64,7 +65,7 @@ def site(
         if is_closed_lateral(place, found.block):
             cut = True
             _cut_before(place, prepared)
-        around = kept_occurrences(place.parent)
+        around = judged_occurrences(place, prepared)
         if cut or (place.kind is not LinkKind.FROM and not place.joined):
             branch = found.block if place.correlated else place.query
             lift(place, branch, prepared, compare=not _is_unknown(place, unknown))
@@ -125,7 +126,7 @@ def lifted_out(place: Link, branch: exp.Query, prepared: Prepared, order: int) -
     cut = place.kind is LinkKind.FROM
     if cut:
         _cut_before(place, prepared)
-    conditions = kept_occurrences(place.parent)
+    conditions = judged_occurrences(place, prepared)
     lifted = lift(place, branch, prepared)
     return site(place.parent, prepared, order, conditions=conditions, cut=cut), lifted
 

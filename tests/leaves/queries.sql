@@ -352,3 +352,15 @@ SELECT subject FROM `{S}`.subject s WHERE NOT EXISTS (SELECT 1 FROM `{S}`.pair p
 SELECT s.subject, l.n FROM `{S}`.subject s JOIN LATERAL (SELECT t.session AS z, COUNT(*) AS m FROM `{S}`.trial t WHERE t.subject = s.subject GROUP BY t.session HAVING m < 3 ORDER BY z LIMIT 2) l (c, n) WHERE l.n <> 2
 -- intersect all with names of its own: replay
 SELECT q.a FROM (SELECT session AS a FROM `{S}`.session INTERSECT ALL SELECT trial FROM `{S}`.trial) q WHERE q.a > 1
+-- not in over the optional side: replay
+SELECT u.subject, s.session FROM `{S}`.subject u LEFT JOIN `{S}`.session s ON s.subject = u.subject WHERE (s.subject, s.session) NOT IN (SELECT subject, session FROM `{S}`.trial WHERE rt > 0.3)
+-- aggregation 2.x of an antijoin: replay
+SELECT `subject`,count(`session`) as `n` FROM `{S}`.`subject` LEFT JOIN `{S}`.`session` USING (`subject`) WHERE ((`subject`,`session`) not in (SELECT `subject`,`session` FROM `{S}`.`trial` WHERE ( (`choice`='left')))) GROUP BY `subject`
+-- exists over the optional side: replay
+SELECT u.subject, s.session FROM `{S}`.subject u LEFT JOIN `{S}`.session s ON s.subject = u.subject WHERE NOT EXISTS (SELECT 1 FROM `{S}`.trial t WHERE t.session = s.session AND t.choice = 'left')
+-- query or aggregate in having: replay
+SELECT subject, session, sum(session) AS x2 FROM `{S}`.session GROUP BY subject, session HAVING x2 > 2 OR subject IN (SELECT subject FROM `{S}`.pair)
+-- query and aggregate under not in having: replay
+SELECT subject, COUNT(*) AS n FROM `{S}`.trial GROUP BY subject HAVING NOT (n > 2 AND subject IN (SELECT subject FROM `{S}`.pair))
+-- value over the optional side: replay
+SELECT u.subject, s.session FROM `{S}`.subject u LEFT JOIN `{S}`.session s ON s.subject = u.subject WHERE (SELECT COUNT(*) FROM `{S}`.trial t WHERE t.subject = s.subject AND t.session = s.session) < 2
