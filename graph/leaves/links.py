@@ -166,6 +166,24 @@ def kept_occurrences(query: exp.Expr) -> list[int]:
     return found
 
 
+def is_identified(query: exp.Expr, prepared: Prepared) -> bool:
+    """Whether keys of tables tell all rows of a query's FROM apart."""
+    if isinstance(query, exp.Subquery):
+        return is_identified(query.this, prepared)
+    if isinstance(query, exp.SetOperation):
+        return is_identified(query.this, prepared) and is_identified(query.expression, prepared)
+    if not isinstance(query, exp.Select) or query.args.get("from_") is None:
+        return False
+    for source in sources(query):
+        inner = derived_query(source)
+        if source.occurrence is not None:
+            if not prepared.tables[source.occurrence].key:
+                return False
+        elif inner is None or not is_identified(inner, prepared):
+            return False
+    return True
+
+
 def judged_occurrences(place: Link, prepared: Prepared) -> list[int]:
     """The occurrences whose rows a subquery of a block judges: those that make the row appear, and of the optional ones
     those that it looks at."""
