@@ -218,7 +218,7 @@ class _Run:
         with self._refusable(rule):
             for _, rows in self._evaluated(rule):
                 pairs = list(zip(rows, rule.outputs, strict=True))
-                conditions = tuple(row for row, output in pairs if output.role is Role.CONDITION and row[1] is not None)
+                conditions = tuple(row for row, output in pairs if output.role is Role.CONDITION)
                 found[conditions].append(tuple(row for row, output in pairs if output.role is Role.TARGET))
             return found
         return {}

@@ -478,6 +478,21 @@ def test_witness_is_taken_from_the_slice_or_added(database: str, reader: Databas
     assert keys(cascade(reader, blocks, [witness("x > 9"), leaf], structure=[y])) == {"x": {(4,)}}
 
 
+def test_a_witness_for_each_row_that_is_judged(database: str, reader: Database, blocks: Schema) -> None:
+    """Two branches of a union are two rows, though both are made of one row of the same table."""
+    x, y = TableName(database, "x"), TableName(database, "y")
+    judged = Output(x, Role.CONDITION)
+    sql = (
+        f"SELECT {selection(blocks, x, 'x')}, NULL, {selection(blocks, y, 'y')} FROM {database}.x, {database}.y"
+        f" WHERE x.x = 1 AND y.y = 10 UNION ALL SELECT NULL, {selection(blocks, x, 'x')}, {selection(blocks, y, 'y')}"
+        f" FROM {database}.x, {database}.y WHERE x.x = 1 AND y.y = 11"
+    )
+    rule = Rule(RuleKind.WITNESS, sql, (judged, judged, Output(y, Role.TARGET)), reason="decides")
+    found = cascade(reader, blocks, [rule, leaf_rule(blocks.tables[x], "x=1")])
+    assert keys(found)["y"] == {(10,), (11,)}
+    assert "y" not in keys(cascade(reader, blocks, [rule, leaf_rule(blocks.tables[x], "x=4")]))
+
+
 def test_a_refused_rule_ends_nothing(database: str, reader: Database, blocks: Schema) -> None:
     x = TableName(database, "x")
     outputs = (Output(x, Role.TARGET),)

@@ -71,6 +71,7 @@ def _changed(change: exp.Update | exp.Delete, tables: list[exp.Expr]) -> set[str
 
 
 def _conditions(change: exp.Update | exp.Delete, holder: exp.Select) -> list[exp.Expr]:
+    """The conditions of ON and WHERE."""
     where = change.args.get("where")
     found = [join.args["on"] for join in joins_of(holder) if isinstance(join.args.get("on"), exp.Expr)]
     return [part for each in [*found, *([where.this] if where is not None else [])] for part in conjuncts(each)]
@@ -91,9 +92,11 @@ def _from_others(
     change: exp.Update | exp.Delete, holder: exp.Select, read: list[exp.Expr], changed: set[str]
 ) -> exp.Select:
     """The tables that are only read, under the conditions that look at these alone."""
+    # A WHERE may ask for rows that have no partner: it says nothing about the optional table's own.
+    outer = any(join.side for join in joins_of(holder))
     kept = [
         part
-        for part in _conditions(change, holder)
+        for part in ([] if outer else _conditions(change, holder))
         if not subqueries(part)
         and all(column.table and column.table.lower() not in changed for column in part.find_all(exp.Column))
     ]

@@ -338,7 +338,10 @@ def _rejoined(select: exp.Select, wanted: set[int], prepared: Prepared, *, keep:
         equal = exp.NullSafeEQ(this=_column(name, whole), expression=_column(name, rows))
         condition = equal if isinstance(condition, exp.Boolean) else exp.And(this=condition, expression=equal)
     shell = shell.from_(_derived(complete, whole))
-    shell.append("joins", exp.Join(this=_derived(opened, rows), kind="INNER", on=condition))
+    # An aggregate of all rows is a row even where there are none.
+    of_none = is_grouped(select) and not identity
+    side = {"side": "LEFT"} if of_none else {"kind": "INNER"}
+    shell.append("joins", exp.Join(this=_derived(opened, rows), on=condition, **side))
     return shell
 
 

@@ -199,7 +199,7 @@ def _whole_groups(select: exp.Select, looks: Tested, prepared: Prepared) -> Iter
     numbers = from_occurrences(select)
     conditions = [number for number in kept_occurrences(select) if number in numbers]
     done: set[str] = set()
-    if partitions and is_grouped(select) and select.args.get("group") is None:
+    if partitions and is_grouped(select) and (select.args.get("group") is None or is_rolled_up(select)):
         # Without rows there is a group all the same, and what is tested of it comes out otherwise.
         for number in [*numbers, *own_in_occurrences(select)]:
             query = expose(select, [number], prepared, body=True)

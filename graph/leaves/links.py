@@ -16,6 +16,7 @@ from graph.leaves.scope import (
     is_grouped,
     is_judged,
     is_limited,
+    is_rolled_up,
     sources,
     subqueries,
     windows,
@@ -172,7 +173,7 @@ def is_identified(query: exp.Expr, prepared: Prepared) -> bool:
         return is_identified(query.this, prepared)
     if isinstance(query, exp.SetOperation):
         return is_identified(query.this, prepared) and is_identified(query.expression, prepared)
-    if not isinstance(query, exp.Select) or query.args.get("from_") is None:
+    if not isinstance(query, exp.Select) or query.args.get("from_") is None or is_rolled_up(query):
         return False
     for source in sources(query):
         inner = derived_query(source)

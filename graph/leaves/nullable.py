@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlglot import exp
 
-from graph.leaves.scope import Prepared, derived_query, find_source, outputs
+from graph.leaves.scope import Prepared, derived_query, find_source, is_rolled_up, outputs
 
 
 def output_may_be_null(query: exp.Expr, index: int, prepared: Prepared) -> bool:
@@ -13,7 +13,7 @@ def output_may_be_null(query: exp.Expr, index: int, prepared: Prepared) -> bool:
         return output_may_be_null(query.this, index, prepared)
     if isinstance(query, exp.SetOperation):
         return any(output_may_be_null(side, index, prepared) for side in (query.this, query.expression))
-    if not isinstance(query, exp.Select):
+    if not isinstance(query, exp.Select) or is_rolled_up(query):
         return True
     return may_be_null(query, query.expressions[index], prepared)
 

@@ -12,6 +12,7 @@ from sqlglot import exp
 
 from graph.leaves.scope import (
     Prepared,
+    is_called,
     is_parenthesised_join,
     item_named,
     joins_of,
@@ -30,28 +31,29 @@ class _Names:
         self.select = select
         self.block = int(select.meta["block"])
         self._columns = [
-            (source.alias.lower(), {name.lower() for name in source_columns(source, prepared)})
-            for source in sources(select)
+            (source, {name.lower() for name in source_columns(source, prepared)}) for source in sources(select)
         ]
         group = select.args.get("group")
         self._grouped = (
             {node.name.lower() for node in group.expressions if isinstance(node, exp.Column)} if group else set()
         )
 
-    def has(self, alias: str) -> bool:
-        """Whether a source of the block is called so."""
-        return any(own == alias.lower() for own, _ in self._columns)
+    def has(self, column: exp.Column) -> bool:
+        """Whether a source of the block is called as the column says."""
+        return any(is_called(source, column) for source, _ in self._columns)
 
     def meaning(self, column: exp.Column, clause: str) -> str | None:
         """Where a name that stands in a clause of the block leads: "from", "item" of the select list, or nowhere.
 
-        GROUP BY takes a column of the FROM before an item, ORDER BY an item before a column, HAVING what is grouped by
-        before an item before a column; the rest sees columns alone.
+        GROUP BY takes a column of the FROM before an item, ORDER BY an item before a column where it is a name alone,
+        HAVING what is grouped by before an item before a column; the rest sees columns alone.
         """
         name, qualifier = column.name.lower(), column.table.lower()
-        in_from = any(name in names for alias, names in self._columns if not qualifier or alias == qualifier)
+        in_from = any(name in names for source, names in self._columns if not qualifier or is_called(source, column))
         item = not qualifier and clause in _SEES_ITEMS and item_named(self.select, name) is not None
-        from_first = clause == "group" or (clause == "having" and name in self._grouped)
+        whole = clause != "order" or isinstance(column.parent, exp.Ordered)
+        grouped = clause == "having" and (name in self._grouped or column.find_ancestor(exp.AggFunc) is not None)
+        from_first = clause == "group" or grouped or not whole
         if in_from and (from_first or not item):
             return "from"
         return "item" if item else None
@@ -112,7 +114,7 @@ def _mark(column: exp.Column, scopes: _Scopes) -> None:
             column.meta.update(owner=names.block, item=meaning == "item")
             return
     own, _ = scopes[0]
-    if len(scopes) > 1 or (column.table and not own.has(column.table)):
+    if len(scopes) > 1 or (column.table and not own.has(column)):
         raise Unreadable(f"no table of it has the column {column.sql(dialect='mysql')}")
     column.meta["owner"] = own.block
 

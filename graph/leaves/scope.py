@@ -256,11 +256,35 @@ def find_source(select: exp.Select, column: exp.Column, prepared: Prepared) -> S
         return None
     name, qualifier = column.name.lower(), column.table.lower()
     for source in sources(select):
-        if qualifier and source.alias.lower() != qualifier:
+        if qualifier and not is_called(source, column):
             continue
         if any(offered.lower() == name for offered in source_columns(source, prepared)):
             return source
     return None
+
+
+def is_called(source: Source, column: exp.Column) -> bool:
+    """Whether a column's qualifier names a source; with a schema, the table of that schema."""
+    if source.alias.lower() != column.table.lower():
+        return False
+    plain = isinstance(source.node, exp.Table) and not source.node.alias
+    named = source.node.db.lower() if plain and isinstance(source.node, exp.Table) else ""
+    return not column.db or not named or named == column.db.lower()
+
+
+def compared_names(select: exp.Select, prepared: Prepared) -> set[str]:
+    """The columns that NATURAL JOIN or USING compare, in lower case."""
+    found: set[str] = set()
+    seen: set[str] = set()
+    for source in sources(select):
+        names = {name.lower() for name in source_columns(source, prepared)}
+        join = source.join
+        if join is not None and (join.method or "").upper() == "NATURAL":
+            found |= names & seen
+        elif join is not None and join.args.get("using"):
+            found |= {node.name.lower() for node in join.args["using"]}
+        seen |= names
+    return found
 
 
 def behind(select: exp.Select, column: exp.Column) -> exp.Expr | None:

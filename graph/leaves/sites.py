@@ -25,7 +25,15 @@ from graph.leaves.links import (
 )
 from graph.leaves.owners import free_columns
 from graph.leaves.prepare import all_conjuncts
-from graph.leaves.scope import Prepared, block_columns, derived_query, find_source, joins_of, output_taints, sources
+from graph.leaves.scope import (
+    Prepared,
+    block_columns,
+    compared_names,
+    derived_query,
+    find_source,
+    output_taints,
+    sources,
+)
 from graph.leaves.unreadable import Unreadable
 
 
@@ -107,12 +115,13 @@ def _way_out(select: exp.Select, prepared: Prepared, unknown: Collection[int]) -
 
 
 def _compares_values(place: Link, prepared: Prepared) -> bool:
-    """Whether what a subquery gave for a row is compared on the way out: by an IN, a NATURAL JOIN or USING."""
-    merging = any(join.args.get("using") or (join.method or "").upper() == "NATURAL" for join in joins_of(place.parent))
-    if place.kind is LinkKind.FROM and not merging:
-        return False
-    taints = output_taints(place.query, prepared).values()
-    return any(taint.kind == "value" for found in taints for taint in found)
+    """Whether what may come out otherwise for a row of the slice is compared on the way out: the value of a subquery,
+    or a column of an optional side, by an IN, a NATURAL JOIN or USING."""
+    taints = output_taints(place.query, prepared)
+    if place.kind is LinkKind.FROM:
+        names = compared_names(place.parent, prepared)
+        return any(taint.kind != "aggregate" for name in names for taint in taints.get(name, ()))
+    return any(taint.kind == "value" for found in taints.values() for taint in found)
 
 
 def _leave_out(select: exp.Select, order: int) -> None:

@@ -27,6 +27,18 @@ def write_out(root: exp.Query, prepared: Prepared) -> None:
         for source in sources(select):
             _column_list(source.node, prepared)
         _stars(select, prepared)
+        _positions(select)
+
+
+def _positions(select: exp.Select) -> None:
+    """ORDER BY 2 → ORDER BY the second column."""
+    order = select.args.get("order")
+    for item in order.expressions if order is not None else []:
+        number = item.this
+        if isinstance(number, exp.Literal) and not number.is_string and 0 < int(number.name) <= len(select.expressions):
+            named = select.expressions[int(number.name) - 1]
+            alias = exp.column(named.alias, quoted=True) if isinstance(named, exp.Alias) else named.copy()
+            item.set("this", alias)
 
 
 def _column_list(node: exp.Expr, prepared: Prepared) -> None:
@@ -130,6 +142,9 @@ def _joined(found: list[_Entry], joins: list[exp.Join], by_node: dict[int, Sourc
             common = {name.lower() for _, name in first} & {name.lower() for _, name in second}
         else:
             common = {column.name.lower() for column in join.args.get("using") or []}
+        if not common:
+            found = [*found, *more]
+            continue
         merged = [entry for entry in first if entry[1].lower() in common]
         found = [*merged, *(entry for entry in [*first, *second] if entry[1].lower() not in common)]
     return found

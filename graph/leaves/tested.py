@@ -6,25 +6,25 @@ Only what is looked at needs a guard. A condition on an aggregate needs none whe
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from sqlglot import exp
 
-from graph.leaves.conjuncts import on_conjuncts
+from graph.leaves.conjuncts import clause_conjuncts, on_conjuncts
 from graph.leaves.expose import group_expressions
 from graph.leaves.links import in_operands
-from graph.leaves.prepare import all_conjuncts
 from graph.leaves.scope import (
     Prepared,
     Taint,
     behind,
+    compared_names,
     derived_query,
     find_source,
     is_limited,
     item_named,
     joins_of,
     output_taints,
-    source_columns,
     sources,
     taints_of,
 )
@@ -42,20 +42,35 @@ class Tested:
 def tested(prepared: Prepared) -> Tested:
     found = Tested()
     for select in prepared.blocks():
-        of_joins = {id(conjunct) for join in joins_of(select) for conjunct in on_conjuncts(join)}
-        for conjunct in all_conjuncts(select):
-            number = None if id(conjunct) in of_joins else int(conjunct.meta["conjunct"])
-            _look(found, select, conjunct, number, prepared)
+        for join in joins_of(select):
+            for conjunct in on_conjuncts(join):
+                # An ON is asked before its own join makes rows without a partner.
+                _look(found, select, conjunct, prepared, apart=int(join.meta["join"]))
+        for conjunct in [*clause_conjuncts(select, "where"), *clause_conjuncts(select, "having")]:
+            _look(found, select, conjunct, prepared)
         if is_limited(select) and select.args.get("order") is not None:
             taints = taints_of(select, select.args["order"], prepared)
-            found.aggregates |= {taint.cause for taint in taints}
-            found.guarded |= {taint.number for taint in taints if taint.kind == "outer"}
-        found.aggregates |= _merged_taints(select, prepared)
+            _look_at(found, taints)
+        _look_at(found, _merged_taints(select, prepared))
+    for root in prepared.roots:
+        for query in root.find_all(exp.SetOperation):
+            if is_limited(query):
+                _look_at(found, {taint for taints in output_taints(query, prepared).values() for taint in taints})
     return found
 
 
-def _look(found: Tested, select: exp.Select, node: exp.Expr, conjunct: int | None, prepared: Prepared) -> None:
-    """Notes the taints that a condition looks at; those of an IN's subquery are looked at by the comparison."""
+def _look_at(found: Tested, taints: Iterable[Taint]) -> None:
+    for taint in taints:
+        if taint.kind == "outer":
+            found.guarded.add(taint.number)
+        else:
+            found.aggregates.add(taint.cause)
+
+
+def _look(found: Tested, select: exp.Select, node: exp.Paren, prepared: Prepared, apart: int | None = None) -> None:
+    """Notes the taints that a condition looks at, but for those of the outer join `apart`; those of an IN's subquery
+    are looked at by the comparison."""
+    conjunct = int(node.meta["conjunct"])
     taints = set(taints_of(select, node, prepared))
     for condition in _in_list(node):
         for inner in output_taints(condition.args["query"], prepared).values():
@@ -63,10 +78,9 @@ def _look(found: Tested, select: exp.Select, node: exp.Expr, conjunct: int | Non
     for taint in taints:
         if taint.kind == "aggregate" and not _monotone(select, node, prepared):
             found.aggregates.add(taint.cause)
-        if taint.kind != "outer":
+        if taint.kind != "outer" or taint.number == apart:
             continue
-        if conjunct is not None:
-            found.outer.setdefault(taint.number, set()).add(conjunct)
+        found.outer.setdefault(taint.number, set()).add(conjunct)
         if not _rejects_null(select, node, taint, prepared):
             found.guarded.add(taint.number)
 
@@ -76,24 +90,15 @@ def _in_list(node: exp.Expr) -> list[exp.In]:
     return [found for found in node.find_all(exp.In) if found.args.get("query") is not None]
 
 
-def _merged_taints(select: exp.Select, prepared: Prepared) -> set[tuple[str, int]]:
-    """Aggregates that a NATURAL JOIN or USING compares."""
-    found: set[tuple[str, int]] = set()
-    seen: set[str] = set()
+def _merged_taints(select: exp.Select, prepared: Prepared) -> set[Taint]:
+    """The taints of what a NATURAL JOIN or USING compares."""
+    names = compared_names(select, prepared)
+    found: set[Taint] = set()
     for source in sources(select):
-        names = {name.lower() for name in source_columns(source, prepared)}
-        join = source.join
-        compared: set[str] = set()
-        if join is not None and (join.method or "").upper() == "NATURAL":
-            compared = names & seen
-        elif join is not None and join.args.get("using"):
-            compared = {node.name.lower() for node in join.args["using"]}
-        seen |= names
-        for other in sources(select):
-            query = derived_query(other)
-            if query is not None:
-                taints = output_taints(query, prepared)
-                found |= {t.cause for name in compared for t in taints.get(name, ()) if t.kind == "aggregate"}
+        query = derived_query(source)
+        if query is not None and names:
+            taints = output_taints(query, prepared)
+            found |= {taint for name in names for taint in taints.get(name, ())}
     return found
 
 

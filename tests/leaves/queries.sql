@@ -402,3 +402,27 @@ SELECT COUNT(*) AS n, EXISTS (SELECT 1 FROM `{S}`.probe p WHERE p.probe = 2) AS 
 SELECT q.species, q.n FROM (SELECT species, COUNT(*) AS n FROM `{S}`.subject WHERE weight > 100 GROUP BY species WITH ROLLUP) q
 -- recursion beside a right join and exists: replay
 WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 3) SELECT n.i, s.subject FROM `{S}`.session s RIGHT JOIN n ON n.i = s.session WHERE EXISTS (SELECT 1 FROM `{S}`.trial t WHERE t.trial = n.i)
+-- column list over a right join: replay
+WITH d (c0, c1, c2, c3) AS (SELECT p.probe, p.kind, r.s1, r.s2 FROM `{S}`.probe p RIGHT JOIN `{S}`.pair r ON r.s1 = p.probe) SELECT d.c2 FROM d WHERE d.c0 = 1
+-- column list over the star of a right join: replay
+WITH d (c0, c1, c2, c3, c4, c5) AS (SELECT * FROM `{S}`.probe p RIGHT JOIN `{S}`.pair r ON r.s1 = p.probe) SELECT d.c4 FROM d WHERE d.c0 = 1
+-- judged beside an aggregate of no rows: replay
+SELECT s.subject FROM `{S}`.subject s JOIN (SELECT MAX(rt) AS c FROM `{S}`.trial WHERE rt > 100) d ON TRUE WHERE EXISTS (SELECT 1 FROM `{S}`.pair p WHERE p.subject = s.subject)
+-- judged total of a rollup: replay
+SELECT d.species, d.c FROM (SELECT species, COUNT(*) AS c FROM `{S}`.subject GROUP BY species WITH ROLLUP) d WHERE NOT EXISTS (SELECT 1 FROM `{S}`.session x WHERE x.session = d.c)
+-- judged branches of a union: replay
+SELECT d.x FROM (SELECT s1 AS x FROM `{S}`.pair UNION ALL SELECT s2 FROM `{S}`.pair UNION ALL SELECT s1 + s2 FROM `{S}`.pair) AS d WHERE NOT EXISTS (SELECT 1 FROM `{S}`.probe q WHERE q.probe = d.x)
+-- on that tests an optional side: replay
+SELECT s.subject FROM `{S}`.subject s LEFT JOIN `{S}`.trial t ON t.subject = s.subject JOIN `{S}`.pair p ON p.subject = s.subject AND t.trial IS NULL
+-- on of an outer join that tests an optional side: replay
+SELECT s.subject, p.s1 FROM `{S}`.subject s LEFT JOIN `{S}`.trial t ON t.subject = s.subject LEFT JOIN `{S}`.pair p ON p.subject = s.subject AND t.trial IS NULL
+-- order by a position that is an aggregate: replay
+SELECT subject, COUNT(*) FROM `{S}`.trial GROUP BY subject ORDER BY 2, 1 LIMIT 1
+-- union ordered by an aggregate: replay
+SELECT subject, COUNT(*) AS n FROM `{S}`.trial GROUP BY subject UNION ALL SELECT subject, s2 FROM `{S}`.pair ORDER BY n, subject LIMIT 2
+-- optional value joined naturally: replay
+SELECT p.probe, d.subject FROM `{S}`.probe p NATURAL JOIN (SELECT s.subject, COALESCE(t.trial + 10, 3) AS probe FROM `{S}`.subject s LEFT JOIN `{S}`.trial t ON t.subject = s.subject) d
+-- not in the totals of a rollup: replay
+SELECT subject FROM `{S}`.subject WHERE subject NOT IN (SELECT subject FROM `{S}`.trial WHERE rt > 0.5 GROUP BY subject WITH ROLLUP)
+-- order by an expression over a column that an alias has too: replay
+SELECT s.subject, s.weight AS rt FROM `{S}`.subject s LEFT JOIN `{S}`.trial t ON t.subject = s.subject ORDER BY COALESCE(t.rt, -1), COALESCE(rt, -1), s.subject, t.session, t.trial LIMIT 2
