@@ -378,7 +378,7 @@ def test_a_broken_copy_ends_with_1_and_is_named(
         "    only in copy: 1 row",
         "        (1, 0.10000001, x'00ff')",
     ]
-    assert any(line.startswith("1 of 3 queries identical on source and copy; left out: ") for line in lines)
+    assert any(line.startswith("1 of 3 queries identical on source and copy, 2 differs; left out: ") for line in lines)
     assert answer.stderr.endswith("verification.json\n")
     proof = json.loads((bundle / "publish" / "verification.json").read_text())
     assert proof["proven"] is False
