@@ -481,7 +481,8 @@ def test_a_recording_with_digests_tells_what_changed(
         assert wrong["verdicts"] == {"differs": 4}
 
         drop(restored, database)
-        djproxy.call("export", "--paper", "P", *options, **tools)
+        again = djproxy.call("export", "--paper", "P", *options, status=1, **tools)
+        assert again.stderr.count("djproxy: CHANGED: ") == 4
         restore(bundle, restored)
         late = djproxy.verify("P", server, restored, bundle, status=1).json()
         assert late["verdicts"] == {"source changed since the recording": 4}
