@@ -23,27 +23,9 @@ from tests.torture.statements import Author
 
 #: What may stay unresolved, and nothing else.
 UNRESOLVED = (
-    "it uses a window function",
-    "it uses JSON_TABLE",
-    "it uses VALUES",
-    "it uses LATERAL",
-    "it uses WITH RECURSIVE",
-    "it uses INTERSECT",
-    "it uses EXCEPT",
-    "it uses WITH ROLLUP",
-    "its subquery looks at … of the query around it",
-    "a CTE with a column list",
-    "a CTE or view inside a parenthesised join",
-    "a test on the optional side of a RIGHT JOIN",
-    "a subquery of it is no SELECT",
-    "sqlglot cannot parse it",
-    "refused: the server refused the statement (error 1052)",
-    "refused: the server refused the statement (error 1054)",
-    "refused: the server refused the statement (error 1060)",
-    "refused: the server refused the statement (error 1064)",
-    "refused: the server refused the statement (error 1248)",
-    "refused: the server refused the statement (error 1353)",
-    "refused: the server refused the statement (error 1305)",
+    "a derived table of it looks at the query around it",
+    "a derived table inside its subquery looks at the query around that",
+    "a LATERAL of it that groups or limits stands in parentheses",
 )
 
 
@@ -55,7 +37,7 @@ UNRESOLVED = (
 )
 @given(seed=st.integers(0, 2**32))
 def test_laws_hold(server: PrivateServer, seed: int) -> None:
-    report = Runner(server, str(seed), shrink_seconds=5, most_failures=1).run(70)
+    report = Runner(server, str(seed), shrink_seconds=5, most_failures=1).run(50)
     assert not report.failures, "\n\n".join(report.failures)
     assert report.ends["identical"] > 10
     unknown = [reason for reason in report.reasons if not reason.startswith(UNRESOLVED)]

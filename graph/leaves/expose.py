@@ -23,6 +23,7 @@ from graph.leaves.links import in_operands, positive_ins
 from graph.leaves.scope import (
     Prepared,
     Source,
+    behind,
     derived_query,
     inner_query,
     is_grouped,
@@ -30,7 +31,6 @@ from graph.leaves.scope import (
     is_rolled_up,
     outputs,
     own_columns,
-    projection_named,
     sources,
 )
 from graph.leaves.unreadable import Unreadable
@@ -97,7 +97,7 @@ def group_expressions(select: exp.Select) -> list[exp.Expr]:
         if isinstance(node, exp.Literal) and not node.is_string:
             node = select.expressions[int(node.name) - 1]
         elif isinstance(node, exp.Column) and not node.table:
-            node = projection_named(select, node.name) or node
+            node = behind(select, node) or node
         found.append((node.this if isinstance(node, exp.Alias) else node).copy())
     return found
 

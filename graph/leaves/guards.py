@@ -102,7 +102,7 @@ def _subquery(select: exp.Select, place: Link, prepared: Prepared) -> Iterator[D
     found, lifted = lifted_out(there, branch, prepared, int(order))
     targets = [*from_occurrences(lifted.query), *in_occurrences(lifted.query)]
     conditions = [number for number in found.conditions if number not in targets]
-    if one_is_enough and lifted.exact and targets:
+    if one_is_enough and lifted.exact and found.identified and targets:
         query = expose(found.block, [*conditions, *targets], prepared, body=True)
         yield Draft(RuleKind.WITNESS, query, tuple(conditions), tuple(targets), reason=_DECIDES[place.kind])
     else:
@@ -110,7 +110,7 @@ def _subquery(select: exp.Select, place: Link, prepared: Prepared) -> Iterator[D
             query = expose(found.block, [*conditions, *wanted], prepared, body=True)
             reason = "part of what a subquery gave for a row"
             yield Draft(RuleKind.GUARD, query, tuple(conditions), tuple(wanted), reason=reason)
-    if not place.correlated and isinstance(place.container, exp.In):
+    if not place.correlated and isinstance(place.container, exp.In) and len(in_operands(place.container)) == 1:
         yield from _nulls(place.parent, place.container, prepared)
 
 
@@ -125,7 +125,8 @@ def _one_is_enough(select: exp.Select, place: Link) -> bool:
     """Whether one row of the subquery decides, whichever it is."""
     if place.kind not in (LinkKind.EXISTS, LinkKind.NOT_IN):
         return False
-    if any(not isinstance(node, exp.Union) for node in place.query.find_all(exp.SetOperation)):
+    unions = list(place.query.find_all(exp.SetOperation))
+    if any(not isinstance(node, exp.Union) or node.args.get("offset") is not None for node in unions):
         return False
     if place.correlated and (is_grouped(select) or windows(select) or select.args.get("offset") is not None):
         return False

@@ -18,10 +18,10 @@ from graph.leaves.owners import free_columns
 from graph.leaves.scope import (
     Prepared,
     aggregates,
+    behind,
     derived_query,
     find_source,
     has_aggregate,
-    item_named,
     joins_of,
     outputs,
     sources,
@@ -122,9 +122,11 @@ def _compared(lifted: Lifted, operands: list[exp.Expr], place: Link, prepared: P
         for name, new in zip(names, renamed, strict=True)
     ]
     lifted.query = exp.Select(expressions=items).from_(inner)
+    # A row with a NULL is no match and no mismatch only for what agrees in the rest.
+    loose = _nullable(place, prepared) if len(operands) > 1 else [False]
     return [
-        _conjunct(exp.EQ(this=operand, expression=_column(new, place)))
-        for operand, new in zip(operands, renamed, strict=True)
+        _conjunct(_equal(operand, _column(new, place), each))
+        for operand, new, each in zip(operands, renamed, loose, strict=True)
     ]
 
 
@@ -208,8 +210,8 @@ def _over_rows(select: exp.Select, condition: exp.Paren, prepared: Prepared) -> 
     for column in list(condition.find_all(exp.Column)):
         if column.meta.get("owner") != select.meta["block"] or find_source(select, column, prepared) is not None:
             continue
-        behind = item_named(select, column.name)
-        if behind is None or has_aggregate(behind) or subqueries(behind) or behind.find(exp.Window) is not None:
+        item = behind(select, column)
+        if item is None or has_aggregate(item) or subqueries(item) or item.find(exp.Window) is not None:
             return None
-        column.replace(exp.Paren(this=behind.copy()))
+        column.replace(exp.Paren(this=item.copy()))
     return condition

@@ -8,7 +8,18 @@ from enum import Enum
 from sqlglot import exp
 
 from graph.leaves.conjuncts import clause_conjuncts
-from graph.leaves.scope import derived_query, is_grouped, is_judged, is_limited, sources, subqueries, windows
+from graph.leaves.scope import (
+    Prepared,
+    block_columns,
+    derived_query,
+    find_source,
+    is_grouped,
+    is_judged,
+    is_limited,
+    sources,
+    subqueries,
+    windows,
+)
 from graph.leaves.unreadable import Unreadable
 
 
@@ -90,7 +101,9 @@ def _place(container: exp.Expr) -> tuple[exp.Select, LinkKind, exp.Paren | None]
             if node.arg_key in ("from_", "joins") and not in_condition:
                 return parent, LinkKind.FROM, None
             literal = literal and node.arg_key in ("where", "having")
-            return parent, _kind(container, literal, negative), conjunct
+            kind = _kind(container, literal, negative)
+            # Only the WHERE is followed row by row.
+            return parent, LinkKind.VALUE if kind is LinkKind.IN and node.arg_key == "having" else kind, conjunct
         if isinstance(parent, exp.Join) and node.arg_key == "on":
             literal, in_condition = False, True
         elif isinstance(parent, exp.Not):
@@ -150,6 +163,39 @@ def kept_occurrences(query: exp.Expr) -> list[int]:
                 found.append(source.occurrence)
             elif inner is not None:
                 found += kept_occurrences(inner)
+    return found
+
+
+def is_identified(query: exp.Expr, prepared: Prepared) -> bool:
+    """Whether keys of tables tell all rows of a query's FROM apart."""
+    if isinstance(query, exp.Subquery):
+        return is_identified(query.this, prepared)
+    if isinstance(query, exp.SetOperation):
+        return is_identified(query.this, prepared) and is_identified(query.expression, prepared)
+    if not isinstance(query, exp.Select) or query.args.get("from_") is None:
+        return False
+    for source in sources(query):
+        inner = derived_query(source)
+        if source.occurrence is not None:
+            if not prepared.tables[source.occurrence].key:
+                return False
+        elif inner is None or not is_identified(inner, prepared):
+            return False
+    return True
+
+
+def judged_occurrences(place: Link, prepared: Prepared) -> list[int]:
+    """The occurrences whose rows a subquery of a block judges: those that make the row appear, and of the optional ones
+    those that it looks at."""
+    found = kept_occurrences(place.parent)
+    if place.kind is LinkKind.FROM:
+        return found
+    for column in block_columns(place.parent, place.container):
+        source = find_source(place.parent, column, prepared)
+        if source is not None and source.optional:
+            inner = derived_query(source)
+            here = from_occurrences(inner) if inner is not None else [source.occurrence]
+            found += [number for number in here if number is not None and number not in found]
     return found
 
 

@@ -13,9 +13,9 @@ from sqlglot import exp
 from graph.leaves.scope import (
     Prepared,
     is_parenthesised_join,
+    item_named,
     joins_of,
     own_columns,
-    projection_named,
     source_columns,
     sources,
     subqueries,
@@ -33,17 +33,35 @@ class _Names:
             (source.alias.lower(), {name.lower() for name in source_columns(source, prepared)})
             for source in sources(select)
         ]
+        group = select.args.get("group")
+        self._grouped = (
+            {node.name.lower() for node in group.expressions if isinstance(node, exp.Column)} if group else set()
+        )
 
     def has(self, alias: str) -> bool:
         """Whether a source of the block is called so."""
         return any(own == alias.lower() for own, _ in self._columns)
 
-    def offers(self, column: exp.Column) -> bool:
-        """Whether the column comes from the block's FROM, or is a name of its select list."""
+    def meaning(self, column: exp.Column, clause: str) -> str | None:
+        """Where a name that stands in a clause of the block leads: "from", "item" of the select list, or nowhere.
+
+        GROUP BY takes a column of the FROM before an item, ORDER BY an item before a column, HAVING what is grouped by
+        before an item before a column; the rest sees columns alone.
+        """
         name, qualifier = column.name.lower(), column.table.lower()
-        if any(name in names for alias, names in self._columns if not qualifier or alias == qualifier):
-            return True
-        return not qualifier and projection_named(self.select, name) is not None
+        in_from = any(name in names for alias, names in self._columns if not qualifier or alias == qualifier)
+        item = not qualifier and clause in _SEES_ITEMS and item_named(self.select, name) is not None
+        from_first = clause == "group" or (clause == "having" and name in self._grouped)
+        if in_from and (from_first or not item):
+            return "from"
+        return "item" if item else None
+
+
+#: Clauses in which a name may be one of the select list.
+_SEES_ITEMS = frozenset({"group", "having", "order"})
+
+#: The names that an expression sees, with the clause of each block in which it stands, inner before outer.
+_Scopes = Sequence[tuple[_Names, str]]
 
 
 def annotate(prepared: Prepared) -> None:
@@ -63,7 +81,7 @@ def free_columns(query: exp.Expr) -> list[exp.Column]:
     return [column for column in query.find_all(exp.Column) if column.meta.get("owner", -1) not in own | {-1}]
 
 
-def _query(query: exp.Expr, outer: Sequence[_Names], prepared: Prepared) -> None:
+def _query(query: exp.Expr, outer: _Scopes, prepared: Prepared) -> None:
     if isinstance(query, exp.Subquery):
         _query(query.this, outer, prepared)
     elif isinstance(query, exp.SetOperation):
@@ -73,27 +91,30 @@ def _query(query: exp.Expr, outer: Sequence[_Names], prepared: Prepared) -> None
         _select(query, outer, prepared)
 
 
-def _select(select: exp.Select, outer: Sequence[_Names], prepared: Prepared) -> None:
-    scopes = (_Names(select, prepared), *outer)
+def _select(select: exp.Select, outer: _Scopes, prepared: Prepared) -> None:
+    names = _Names(select, prepared)
     for node, sees_neighbours in _from_nodes(select):
-        _query(node, scopes if sees_neighbours else outer, prepared)
-    for part in _expressions(select):
+        _query(node, ((names, "from"), *outer) if sees_neighbours else outer, prepared)
+    for clause, part in _expressions(select):
+        scopes = ((names, clause), *outer)
         for column in own_columns(part):
             _mark(column, scopes)
         for query in subqueries(part):
             _query(query, scopes, prepared)
 
 
-def _mark(column: exp.Column, scopes: Sequence[_Names]) -> None:
+def _mark(column: exp.Column, scopes: _Scopes) -> None:
     if isinstance(column.this, exp.Star):
         return
-    for scope in scopes:
-        if scope.offers(column):
-            column.meta["owner"] = scope.block
+    for names, clause in scopes:
+        meaning = names.meaning(column, clause)
+        if meaning is not None:
+            column.meta.update(owner=names.block, item=meaning == "item")
             return
-    if len(scopes) > 1 or (column.table and not scopes[0].has(column.table)):
+    own, _ = scopes[0]
+    if len(scopes) > 1 or (column.table and not own.has(column.table)):
         raise Unreadable(f"no table of it has the column {column.sql(dialect='mysql')}")
-    column.meta["owner"] = scopes[0].block
+    column.meta["owner"] = own.block
 
 
 def _from_nodes(select: exp.Select) -> Iterator[tuple[exp.Expr, bool]]:
@@ -112,18 +133,18 @@ def _from_nodes(select: exp.Select) -> Iterator[tuple[exp.Expr, bool]]:
             yield node, False
 
 
-def _expressions(select: exp.Select) -> Iterator[exp.Expr]:
-    """The expressions of a block, those of its joins among them."""
+def _expressions(select: exp.Select) -> Iterator[tuple[str, exp.Expr]]:
+    """The expressions of a block with their clauses, those of its joins among them."""
     for key, part in select.args.items():
         if key in ("from_", "joins"):
             continue
         for node in part if isinstance(part, list) else [part]:
             if isinstance(node, exp.Expr):
-                yield node
+                yield key, node
     for join in joins_of(select):
         if isinstance(join.args.get("on"), exp.Expr):
-            yield join.args["on"]
+            yield "on", join.args["on"]
     for source in sources(select):
         if isinstance(source.node, exp.Table) and isinstance(source.node.this, exp.Expr):
             # A table function looks at the tables before it.
-            yield source.node.this
+            yield "from", source.node.this

@@ -26,6 +26,7 @@ from graph.leaves.render import values_row
 from graph.leaves.scope import (
     Prepared,
     aggregates,
+    behind,
     block_columns,
     blocks,
     derived_query,
@@ -34,7 +35,6 @@ from graph.leaves.scope import (
     is_grouped,
     is_parenthesised_join,
     is_rolled_up,
-    item_named,
     joins_of,
     sources,
     subqueries,
@@ -369,14 +369,14 @@ def _without_aliases(select: exp.Select, conjunct: exp.Paren, prepared: Prepared
         return False
     meant: list[tuple[exp.Column, exp.Expr]] = []
     for column in block_columns(select, conjunct):
-        behind = None if column.table else item_named(select, column.name)
-        if behind is None:
+        item = behind(select, column)
+        if item is None:
             if find_source(select, column, prepared) is None:
                 return False
             continue
-        if has_aggregate(behind) or subqueries(behind) or behind.find(exp.Window) is not None:
+        if has_aggregate(item) or subqueries(item) or item.find(exp.Window) is not None:
             return False
-        meant.append((column, behind))
-    for column, behind in meant:
-        column.replace(exp.Paren(this=behind.copy()))
+        meant.append((column, item))
+    for column, item in meant:
+        column.replace(exp.Paren(this=item.copy()))
     return True

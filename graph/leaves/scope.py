@@ -250,7 +250,10 @@ def own_columns(node: exp.Expr) -> list[exp.Column]:
 
 
 def find_source(select: exp.Select, column: exp.Column, prepared: Prepared) -> Source | None:
-    """The source that a column belongs to: by its qualifier, else the first that offers the name."""
+    """The source that a column belongs to: by its qualifier, else the first that offers the name; None for a name of
+    the select list."""
+    if column.meta.get("item"):
+        return None
     name, qualifier = column.name.lower(), column.table.lower()
     for source in sources(select):
         if qualifier and source.alias.lower() != qualifier:
@@ -260,13 +263,9 @@ def find_source(select: exp.Select, column: exp.Column, prepared: Prepared) -> S
     return None
 
 
-def projection_named(select: exp.Select, name: str) -> exp.Expr | None:
-    """The expression behind an alias of the select list."""
-    for projection in select.expressions:
-        if isinstance(projection, exp.Alias) and projection.alias.lower() == name.lower():
-            inner = projection.this
-            return inner if isinstance(inner, exp.Expr) else None
-    return None
+def behind(select: exp.Select, column: exp.Column) -> exp.Expr | None:
+    """The expression of the select list that a column stands for; None for a column of the FROM."""
+    return item_named(select, column.name) if column.meta.get("item") else None
 
 
 def is_grouped(select: exp.Select) -> bool:
@@ -337,9 +336,14 @@ def output_taints(query: exp.Expr, prepared: Prepared) -> dict[str, frozenset[Ta
         name = (projection.alias_or_name or projection.sql(dialect="mysql")).lower()
         taints = taints_of(query, projection, prepared)
         if not isinstance(projection.unalias(), exp.Column):
-            taints = frozenset(Taint(taint.kind, taint.number, direct=False) for taint in taints)
+            taints = indirect(taints)
         found[name] = taints
     return found
+
+
+def indirect(taints: frozenset[Taint]) -> frozenset[Taint]:
+    """The taints of an expression over a value that has these."""
+    return frozenset(replace(taint, direct=False) for taint in taints)
 
 
 def taints_of(select: exp.Select, node: exp.Expr, prepared: Prepared) -> frozenset[Taint]:
@@ -350,12 +354,14 @@ def taints_of(select: exp.Select, node: exp.Expr, prepared: Prepared) -> frozens
     if any(is_judged(query) for query in subqueries(node)):
         found |= {Taint("value", int(select.meta["block"]))}
     for column in block_columns(select, node):
+        item = behind(select, column)
+        if item is not None:
+            taints = taints_of(select, item, prepared)
+            found |= taints if isinstance(item, exp.Column) else indirect(taints)
+            continue
         source = find_source(select, column, prepared)
-        behind = None if column.table else projection_named(select, column.name)
         if source is not None and not _merged(select, column, prepared):
             found |= _source_taint(source, column.name, prepared)
-        if source is None and behind is not None and behind is not node and node not in behind.walk():
-            found |= taints_of(select, behind, prepared)
     return found
 
 

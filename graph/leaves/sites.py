@@ -17,22 +17,28 @@ from graph.leaves.links import (
     Link,
     LinkKind,
     is_closed,
+    is_identified,
+    judged_occurrences,
     kept_occurrences,
     link,
     positive_ins,
 )
 from graph.leaves.owners import free_columns
 from graph.leaves.prepare import all_conjuncts
-from graph.leaves.scope import Prepared, block_columns, derived_query, find_source, sources
+from graph.leaves.scope import Prepared, block_columns, derived_query, find_source, joins_of, output_taints, sources
 from graph.leaves.unreadable import Unreadable
 
 
 @dataclass(slots=True)
 class Site:
-    """The outermost block of a copy, and the occurrences whose rows must be in the slice for a row to matter."""
+    """The outermost block of a copy, and the occurrences whose rows must be in the slice for a row to matter.
+
+    `identified`: these tell one row that is judged from another.
+    """
 
     block: exp.Select
     conditions: list[int] = field(default_factory=list)
+    identified: bool = True
 
 
 def copied(select: exp.Select) -> exp.Select:
@@ -64,7 +70,8 @@ def site(
         if is_closed_lateral(place, found.block):
             cut = True
             _cut_before(place, prepared)
-        around = kept_occurrences(place.parent)
+        around = judged_occurrences(place, prepared)
+        found.identified = found.identified and is_identified(place.parent, prepared)
         if cut or (place.kind is not LinkKind.FROM and not place.joined):
             branch = found.block if place.correlated else place.query
             lift(place, branch, prepared, compare=not _is_unknown(place, unknown))
@@ -90,11 +97,22 @@ def _way_out(select: exp.Select, prepared: Prepared, unknown: Collection[int]) -
         return None
     if is_closed(select) or place.limited:
         return None
+    if _compares_values(place, prepared):
+        return None
     if place.kind is LinkKind.FROM or place.joined:
         return place
     if place.kind is LinkKind.NOT_IN and not may_be_unknown(place, prepared):
         return place
     return None
+
+
+def _compares_values(place: Link, prepared: Prepared) -> bool:
+    """Whether what a subquery gave for a row is compared on the way out: by an IN, a NATURAL JOIN or USING."""
+    merging = any(join.args.get("using") or (join.method or "").upper() == "NATURAL" for join in joins_of(place.parent))
+    if place.kind is LinkKind.FROM and not merging:
+        return False
+    taints = output_taints(place.query, prepared).values()
+    return any(taint.kind == "value" for found in taints for taint in found)
 
 
 def _leave_out(select: exp.Select, order: int) -> None:
@@ -125,9 +143,12 @@ def lifted_out(place: Link, branch: exp.Query, prepared: Prepared, order: int) -
     cut = place.kind is LinkKind.FROM
     if cut:
         _cut_before(place, prepared)
-    conditions = kept_occurrences(place.parent)
+    conditions = judged_occurrences(place, prepared)
+    identified = is_identified(place.parent, prepared)
     lifted = lift(place, branch, prepared)
-    return site(place.parent, prepared, order, conditions=conditions, cut=cut), lifted
+    found = site(place.parent, prepared, order, conditions=conditions, cut=cut)
+    found.identified = found.identified and identified
+    return found, lifted
 
 
 def is_closed_lateral(place: Link, select: exp.Select) -> bool:

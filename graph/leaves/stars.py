@@ -12,7 +12,6 @@ from graph.leaves.scope import (
     name_columns,
     outputs,
     own_columns,
-    projection_named,
     source_columns,
     sources,
 )
@@ -65,11 +64,16 @@ def _rename(select: exp.Select, columns: list[str]) -> None:
     for part in ("group", "having", "order"):
         clause = select.args.get(part)
         for column in own_columns(clause) if clause is not None else []:
-            behind = None if column.table else projection_named(select, column.name)
-            if behind is not None:
-                column.replace(exp.Paren(this=behind.copy()))
+            item = None if column.table else _aliased(select, column.name)
+            if item is not None:
+                column.replace(exp.Paren(this=item.copy()))
     for item, name in zip(list(select.expressions), columns, strict=True):
         item.replace(exp.alias_(item.unalias().copy(), name, quoted=True))
+
+
+def _aliased(select: exp.Select, name: str) -> exp.Expr | None:
+    named = [item for item in select.expressions if isinstance(item, exp.Alias) and item.alias.lower() == name.lower()]
+    return named[0].unalias() if named else None
 
 
 def _stars(select: exp.Select, prepared: Prepared) -> None:

@@ -11,17 +11,19 @@ from dataclasses import dataclass, field
 from sqlglot import exp
 
 from graph.leaves.conjuncts import on_conjuncts
+from graph.leaves.expose import group_expressions
 from graph.leaves.links import in_operands
 from graph.leaves.prepare import all_conjuncts
 from graph.leaves.scope import (
     Prepared,
     Taint,
+    behind,
     derived_query,
     find_source,
     is_limited,
+    item_named,
     joins_of,
     output_taints,
-    projection_named,
     source_columns,
     sources,
     taints_of,
@@ -106,26 +108,55 @@ def _monotone(select: exp.Select, node: exp.Expr, prepared: Prepared) -> bool:
         grows, constant = node.expression, node.this
     else:
         return False
-    return isinstance(constant, exp.Literal) and _grows(select, grows, prepared)
+    return isinstance(constant, exp.Literal) and not constant.is_string and _grows(select, grows, prepared)
 
 
 def _grows(select: exp.Select, node: exp.Expr, prepared: Prepared) -> bool:
     while isinstance(node, exp.Paren):
         node = node.this
     if isinstance(node, exp.Count | exp.Max):
-        return True
+        return _grows_with_rows(select, node, prepared)
     if not isinstance(node, exp.Column):
         return False
-    behind = None if node.table else projection_named(select, node.name)
-    if behind is not None:
-        return _grows(select, behind, prepared)
+    item = behind(select, node)
+    if item is not None:
+        return _grows(select, item, prepared)
     source = find_source(select, node, prepared)
     query = derived_query(source) if source is not None else None
     if not isinstance(query, exp.Select):
         return False
-    behind = projection_named(query, node.name)
-    return behind is not None and _grows(query, behind, prepared)
+    item = item_named(query, node.name)
+    return item is not None and _grows(query, item, prepared)
 
+
+def _grows_with_rows(select: exp.Select, node: exp.Expr, prepared: Prepared) -> bool:
+    """Whether an aggregate only grows while its group is completed: what it counts, and what is grouped by, is not
+    itself made of what may be incomplete; a maximum is one of numbers."""
+    if any(taints_of(select, each, prepared) for each in group_expressions(select)):
+        return False
+    operands = [node.this] if isinstance(node.this, exp.Expr) else []
+    if operands and isinstance(operands[0], exp.Distinct):
+        operands = list(operands[0].expressions)
+    for operand in operands:
+        if isinstance(operand, exp.Star | exp.Literal):
+            continue
+        if not isinstance(operand, exp.Column):
+            return False
+        if not all(taint.kind == "outer" and taint.direct for taint in taints_of(select, operand, prepared)):
+            return False
+        if isinstance(node, exp.Max) and not _is_number(select, operand, prepared):
+            return False
+    return True
+
+
+def _is_number(select: exp.Select, column: exp.Column, prepared: Prepared) -> bool:
+    source = find_source(select, column, prepared)
+    if source is None or source.occurrence is None:
+        return False
+    return prepared.tables[source.occurrence].column(column.name).data_type in _NUMBERS
+
+
+_NUMBERS = frozenset({"tinyint", "smallint", "mediumint", "int", "bigint", "decimal", "float", "double"})
 
 _COMPARISONS = (exp.EQ, exp.NEQ, exp.GT, exp.GTE, exp.LT, exp.LTE, exp.Like, exp.Between, exp.In, exp.RegexpLike)
 _ARITHMETIC = (exp.Add, exp.Sub, exp.Mul, exp.Div, exp.Mod, exp.Neg, exp.Paren)

@@ -352,3 +352,53 @@ SELECT subject FROM `{S}`.subject s WHERE NOT EXISTS (SELECT 1 FROM `{S}`.pair p
 SELECT s.subject, l.n FROM `{S}`.subject s JOIN LATERAL (SELECT t.session AS z, COUNT(*) AS m FROM `{S}`.trial t WHERE t.subject = s.subject GROUP BY t.session HAVING m < 3 ORDER BY z LIMIT 2) l (c, n) WHERE l.n <> 2
 -- intersect all with names of its own: replay
 SELECT q.a FROM (SELECT session AS a FROM `{S}`.session INTERSECT ALL SELECT trial FROM `{S}`.trial) q WHERE q.a > 1
+-- not in over the optional side: replay
+SELECT u.subject, s.session FROM `{S}`.subject u LEFT JOIN `{S}`.session s ON s.subject = u.subject WHERE (s.subject, s.session) NOT IN (SELECT subject, session FROM `{S}`.trial WHERE rt > 0.3)
+-- aggregation 2.x of an antijoin: replay
+SELECT `subject`,count(`session`) as `n` FROM `{S}`.`subject` LEFT JOIN `{S}`.`session` USING (`subject`) WHERE ((`subject`,`session`) not in (SELECT `subject`,`session` FROM `{S}`.`trial` WHERE ( (`choice`='left')))) GROUP BY `subject`
+-- exists over the optional side: replay
+SELECT u.subject, s.session FROM `{S}`.subject u LEFT JOIN `{S}`.session s ON s.subject = u.subject WHERE NOT EXISTS (SELECT 1 FROM `{S}`.trial t WHERE t.session = s.session AND t.choice = 'left')
+-- query or aggregate in having: replay
+SELECT subject, session, sum(session) AS x2 FROM `{S}`.session GROUP BY subject, session HAVING x2 > 2 OR subject IN (SELECT subject FROM `{S}`.pair)
+-- query and aggregate under not in having: replay
+SELECT subject, COUNT(*) AS n FROM `{S}`.trial GROUP BY subject HAVING NOT (n > 2 AND subject IN (SELECT subject FROM `{S}`.pair))
+-- value over the optional side: replay
+SELECT u.subject, s.session FROM `{S}`.subject u LEFT JOIN `{S}`.session s ON s.subject = u.subject WHERE (SELECT COUNT(*) FROM `{S}`.trial t WHERE t.subject = s.subject AND t.session = s.session) < 2
+-- order by an alias that a column has too: replay
+SELECT subject, COUNT(*) AS trial FROM `{S}`.trial GROUP BY subject ORDER BY trial, subject LIMIT 1
+-- order by an optional alias that a column has too: replay
+SELECT s.subject, t.rt AS weight FROM `{S}`.subject s LEFT JOIN `{S}`.trial t ON t.subject = s.subject ORDER BY weight, s.subject, t.session, t.trial LIMIT 3
+-- having on an alias that a column has too: replay
+SELECT subject, COUNT(*) AS trial FROM `{S}`.trial GROUP BY subject HAVING trial = 1
+-- where on a column that an alias has too: replay
+SELECT subject, COUNT(*) AS m FROM (SELECT subject, MIN(trial) AS m FROM `{S}`.trial GROUP BY subject) d WHERE m > 1 GROUP BY subject
+-- having on what is grouped by and an alias: replay
+SELECT LENGTH(subject) AS subject, COUNT(*) AS c FROM `{S}`.trial GROUP BY subject HAVING subject = 'a'
+-- maximum of a minimum: replay
+SELECT subject FROM (SELECT subject, session, MIN(trial) AS m FROM `{S}`.trial GROUP BY subject, session) d GROUP BY subject HAVING MAX(m) > 1
+-- maximum of strings: replay
+SELECT species FROM `{S}`.subject GROUP BY species HAVING MAX(subject) > 'a'
+-- optional value behind an alias: replay
+SELECT s.subject, COALESCE(t.rt, (SELECT 5)) AS r FROM `{S}`.subject s LEFT JOIN `{S}`.trial t ON t.subject = s.subject HAVING r > 2
+-- not in rows with nulls: replay
+SELECT subject, session FROM `{S}`.session WHERE (subject, experimenter) NOT IN (SELECT t.subject, t.choice FROM `{S}`.trial t)
+-- rows with nulls not in: replay
+SELECT x.subject, x.trial FROM `{S}`.trial x WHERE (x.subject, x.rt) NOT IN (SELECT s.subject, 99 FROM `{S}`.session s)
+-- exists over a union with an offset: replay
+SELECT s.subject FROM `{S}`.subject s WHERE NOT EXISTS (SELECT t.trial FROM `{S}`.trial t WHERE t.subject = s.subject UNION SELECT x.session FROM `{S}`.session x WHERE x.subject = s.subject LIMIT 1 OFFSET 1)
+-- count of groups by a count: replay
+SELECT d.c, COUNT(*) AS n FROM (SELECT subject, COUNT(*) AS c FROM `{S}`.trial GROUP BY subject) d GROUP BY d.c HAVING n > 1
+-- value joined naturally: replay
+SELECT p.probe, d.subject FROM `{S}`.probe p NATURAL JOIN (SELECT s.subject, (SELECT COUNT(*) FROM `{S}`.trial t WHERE t.subject = s.subject) AS probe FROM `{S}`.subject s) d
+-- in a list of values: replay
+SELECT p.probe FROM `{S}`.probe p WHERE p.probe IN (SELECT (SELECT COUNT(*) FROM `{S}`.trial t WHERE t.subject = s.subject) FROM `{S}`.subject s)
+-- rows of a table function are judged one by one: replay
+SELECT j.v FROM JSON_TABLE('[1, 2, 3]', '$[*]' COLUMNS (v INT PATH '$')) AS j WHERE NOT EXISTS (SELECT 1 FROM `{S}`.session s WHERE s.session = j.v)
+-- rows of no table are judged one by one: replay
+SELECT d.v FROM (SELECT 1 AS v UNION SELECT 2 UNION SELECT 9) d WHERE d.v IN (SELECT t.trial FROM `{S}`.trial t WHERE t.session = d.v) OR d.v NOT IN (SELECT s.session FROM `{S}`.session s)
+-- judged beside an aggregate over no rows: replay
+SELECT COUNT(*) AS n, EXISTS (SELECT 1 FROM `{S}`.probe p WHERE p.probe = 2) AS e FROM `{S}`.trial WHERE rt > 100
+-- rollup over no rows: replay
+SELECT q.species, q.n FROM (SELECT species, COUNT(*) AS n FROM `{S}`.subject WHERE weight > 100 GROUP BY species WITH ROLLUP) q
+-- recursion beside a right join and exists: replay
+WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 3) SELECT n.i, s.subject FROM `{S}`.session s RIGHT JOIN n ON n.i = s.session WHERE EXISTS (SELECT 1 FROM `{S}`.trial t WHERE t.trial = n.i)

@@ -243,7 +243,9 @@ def _subquery_condition(ctx: Context, scope: Scope, depth: int) -> Value:
         query = ctx.make(ctx, wants, outer, depth - 1, shape="rows")
         operators = ("=", "<>") if left.kind == "enum" else _COMPARISONS
         word = form.upper() if form == "all" else ctx.chance.choice(("ANY", "SOME"))
-        return text(f"{{0}} {ctx.chance.choice(operators)} {word} ({_escaped(query.sql)})", left)
+        compared = f"{{0}} {ctx.chance.choice(operators)} {word} ({_escaped(query.sql)})"
+        # MariaDB takes NOT NOT x <= ANY (…) for x > ANY (…).
+        return text(compared if ctx.mysql else f"({compared}) IS TRUE", left)
     lefts = [left]
     second = column(ctx, scope) if form == "row in" else None
     if second is not None:
