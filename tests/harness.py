@@ -167,13 +167,14 @@ class Djproxy:
         restored: PrivateServer,
         reader: Account,
         *options: str,
+        status: int = 0,
     ) -> Path:
         """Exports with that account, dumps, loads into the other server; gives the bundle."""
         bundle = self.home.parent / f"bundle-{secrets.token_hex(3)}"
         credentials = source.defaults_file(reader.user, reader.password)
         tools = {"MYSQLDUMP": str(source.tools.dump), "MYSQL": str(source.tools.client)}
         arguments = ["--out", bundle, "--defaults-file", credentials, *options, "--run"]
-        self.call("export", "--paper", paper, *arguments, **tools)
+        self.call("export", "--paper", paper, *arguments, status=status, **tools)
         restore(bundle, restored)
         return bundle
 

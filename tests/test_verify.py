@@ -378,7 +378,7 @@ def test_a_broken_copy_ends_with_1_and_is_named(
         "    only in copy: 1 row",
         "        (1, 0.10000001, x'00ff')",
     ]
-    assert any(line.startswith("1 of 3 queries identical on source and copy; left out: ") for line in lines)
+    assert any(line.startswith("1 of 3 queries identical on source and copy, 2 differs; left out: ") for line in lines)
     assert answer.stderr.endswith("verification.json\n")
     proof = json.loads((bundle / "publish" / "verification.json").read_text())
     assert proof["proven"] is False
@@ -481,7 +481,8 @@ def test_a_recording_with_digests_tells_what_changed(
         assert wrong["verdicts"] == {"differs": 4}
 
         drop(restored, database)
-        djproxy.call("export", "--paper", "P", *options, **tools)
+        again = djproxy.call("export", "--paper", "P", *options, status=1, **tools)
+        assert again.stderr.count("djproxy: CHANGED: ") == 4
         restore(bundle, restored)
         late = djproxy.verify("P", server, restored, bundle, status=1).json()
         assert late["verdicts"] == {"source changed since the recording": 4}
