@@ -1,9 +1,9 @@
 """Builds and fetches DataJoint expressions written down as JSON; runs under 0.14 and under 2.x alike.
 
-Reads requests from stdin, one JSON document per line: {"host", "port", "user", "password", "schema", "expressions"}, and
+Reads requests from stdin, one JSON document per line: {"host", "port", "user", "password", "schema", "expressions"};
 answers each with one line: {"result": [{"rows": …} or {"refused": …}, …]}. Without "expressions" it makes the tables of
-datajoint_operators.py. Before an expression's statements go `SELECT 'nested N'`, N its number, and after the last one
-another. tests/nested/author.py says what an expression is.
+datajoint_operators.py. Before an expression's statements goes `SELECT 'nested N'`, N its number, and after the last one
+`SELECT 'nested end'`. tests/nested/expressions.py says what an expression is.
 """
 
 from __future__ import annotations
@@ -11,7 +11,9 @@ from __future__ import annotations
 import json
 import os
 import sys
+import traceback
 from decimal import Decimal
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -20,8 +22,7 @@ import pymysql
 from datajoint_operators import connected, declare, fill, inner_aggr, keys, outer_aggr, plain, rows, unordered
 
 AndList = dj.AndList
-#: How DataJoint and the server say no; anything else is a mistake of ours.
-REFUSALS = (dj.DataJointError, pymysql.err.MySQLError, AssertionError)
+REFUSALS = (dj.DataJointError, pymysql.err.MySQLError)
 
 
 def build(t: SimpleNamespace, spec: list[Any]) -> Any:
@@ -69,8 +70,16 @@ def fetched(t: SimpleNamespace, expression: dict[str, Any]) -> dict[str, Any]:
     """The rows of an expression, or why there are none."""
     try:
         return {"rows": sorted(FETCHES[expression["fetch"]](build(t, expression["spec"])), key=repr)}
-    except REFUSALS as error:
+    except Exception as error:
+        if not _refusal(error):
+            raise
         return {"refused": f"{type(error).__name__}: {error}"}
+
+
+def _refusal(error: Exception) -> bool:
+    """Whether DataJoint or the server says no, or DataJoint stumbles; anything else is a mistake of ours."""
+    places = [frame.filename for frame in traceback.extract_tb(error.__traceback__)]
+    return isinstance(error, REFUSALS) or Path(dj.__file__).parent in Path(places[-1]).parents
 
 
 def answer(request: dict[str, Any]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from examples.private_server import PrivateServer, flavours
 from tests import harness
+from tests.nested.lab import Outcome
 from tests.nested.runner import Report, run
 
 
@@ -26,12 +27,18 @@ def main() -> int:
         with PrivateServer.start(flavour) as server, PrivateServer.start(flavour) as copy:
             for line in options.line or harness.DATAJOINT_LINES:
                 with tempfile.TemporaryDirectory() as folder:
-                    reports.append(run((server, copy), line, options.count, options.seed, Path(folder)))
+                    where = (server, copy), line
+                    reports.append(run(*where, options.count, options.seed, Path(folder), _show))
                 print(json.dumps(reports[-1].document(), indent=1), flush=True)
-                for outcome in reports[-1].failures:
-                    shown = "\n  ".join((outcome.reason, json.dumps(outcome.asked.document), *outcome.sql))
-                    print(f"{flavour} {line} {outcome.end} {outcome.asked.kinds}\n  {shown}", file=sys.stderr)
-    return 1 if any(report.failures or report.differing for report in reports) else 0
+    return 1 if any(report.failures or report.trip is None or report.trip.differing for report in reports) else 0
+
+
+def _show(outcome: Outcome) -> None:
+    if outcome.failed or outcome.unlike:
+        kinds = " of ".join(reversed(outcome.asked.kinds))
+        end = "answered otherwise" if outcome.unlike else outcome.end
+        lines = (f"{end}: {kinds}", outcome.reason, json.dumps(outcome.asked.document), *outcome.sql)
+        print("\n  ".join(lines), file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
 from typing import Any
@@ -26,13 +26,17 @@ COMPARISONS: Mapping[str, Callable[[Any, Any], bool]] = {
 
 @dataclass(frozen=True)
 class Condition:
-    """One restriction. `queries`: it asks other relations. `exact`: what it takes follows from the rows that pass."""
+    """One restriction. `queries`: it asks other relations. `exact`: what it takes follows from the rows that pass.
+
+    `values`: those of a dict.
+    """
 
     document: dict[str, Any]
     judge: Callable[[Row], Judgement]
     names: frozenset[str]
     queries: bool = False
     exact: bool = True
+    values: Mapping[str, Any] = field(default_factory=dict)
 
     def keep(self, relation: Relation) -> Relation:
         """The rows that pass."""
@@ -56,7 +60,7 @@ def equal(values: Mapping[str, Any]) -> Condition:
         found = [row[n] is None if v is None else None if row[n] is None else row[n] == v for n, v in values.items()]
         return _all(found), _NOTHING
 
-    return Condition({"dict": document}, judge, frozenset(values))
+    return Condition({"dict": document}, judge, frozenset(values), values=values)
 
 
 def compare(name: str, operator: str, value: Any) -> Condition:
@@ -101,11 +105,14 @@ def matches(spec: list[Any], rows: Relation, shared: Sequence[str], *, exact: bo
 
 
 def negated(condition: Condition) -> Condition:
-    """Not(condition)."""
+    """Not(condition). Of a dict with several attributes DataJoint negates the first: `NOT (a=1)AND(b=2)`."""
+    first, rest = condition, list[Condition]()
+    if condition.values:
+        first, *rest = (equal({name: value}) for name, value in condition.values.items())
 
     def judge(row: Row) -> Judgement:
-        passes, _ = condition.judge(row)
-        return (None if passes is None else not passes), _NOTHING
+        passes, _ = first.judge(row)
+        return _all([None if passes is None else not passes, *(each.judge(row)[0] for each in rest)]), _NOTHING
 
     exact = condition.exact and not condition.queries
     return Condition({"not": condition.document}, judge, condition.names, condition.queries, exact)
