@@ -368,7 +368,8 @@ def _union(query: exp.Union, wanted: set[int], prepared: Prepared, *, keep: bool
         bare.set(clause, None)
     for branch in _branches(bare):
         inside = wanted & occurrences(branch)
-        if inside:
+        # Beside other tables a row of no table counts, too.
+        if inside or keep:
             parts.append(_branch(branch, inside, wanted, names, prepared, keep=keep or limited))
     opened: exp.Query = parts[0]
     for part in parts[1:]:
@@ -401,7 +402,7 @@ def _branches(query: exp.Expr) -> list[exp.Query]:
 def _branch(
     branch: exp.Query, inside: set[int], wanted: set[int], names: list[str], prepared: Prepared, *, keep: bool
 ) -> exp.Select:
-    opened = _expose(branch.copy(), inside, prepared, keep=keep)
+    opened = _expose(branch.copy(), inside, prepared, keep=keep) if inside else branch.copy()
     shell = exp.Select()
     if keep:
         for name, own in zip(names, outputs(branch, prepared), strict=True):

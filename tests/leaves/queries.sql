@@ -426,3 +426,5 @@ SELECT p.probe, d.subject FROM `{S}`.probe p NATURAL JOIN (SELECT s.subject, COA
 SELECT subject FROM `{S}`.subject WHERE subject NOT IN (SELECT subject FROM `{S}`.trial WHERE rt > 0.5 GROUP BY subject WITH ROLLUP)
 -- order by an expression over a column that an alias has too: replay
 SELECT s.subject, s.weight AS rt FROM `{S}`.subject s LEFT JOIN `{S}`.trial t ON t.subject = s.subject ORDER BY COALESCE(t.rt, -1), COALESCE(rt, -1), s.subject, t.session, t.trial LIMIT 2
+-- rows of a table and of none are judged one by one: replay
+SELECT d.x FROM (SELECT trial AS x FROM `{S}`.trial UNION SELECT 5 UNION SELECT 3) AS d WHERE d.x NOT IN (SELECT q.probe FROM `{S}`.probe q)
