@@ -656,7 +656,7 @@ def test_the_recorded_queries_replay_on_the_copy(small: tuple[Pair, Bundle, Slic
     restored(bundle, pair.copy)
     with connect(pair.source) as source, connect(pair.copy, "root", pair.copy.password) as copy:
         verdicts = [outcome.verdict for outcome in replay(source, copy, statements)]
-    assert verdicts == [Verdict.IDENTICAL, Verdict.IDENTICAL, Verdict.DIFFERS, Verdict.FAILED_ON_SOURCE]
+    assert verdicts == [Verdict.IDENTICAL, Verdict.IDENTICAL, Verdict.DIFFERS, Verdict.FAILED_ON_BOTH]
     judged = [Judged(statement, StatementClass.DATA, "") for statement in statements[:2]]
     text = queries(judged, frozenset({StatementClass.DATA}))
     command = [pair.copy.tools.client, f"--defaults-file={pair.copy.defaults_file()}", "--batch"]

@@ -70,13 +70,15 @@ def _look_at(found: Tested, taints: Iterable[Taint]) -> None:
 def _look(found: Tested, select: exp.Select, node: exp.Paren, prepared: Prepared, apart: int | None = None) -> None:
     """Notes the taints that a condition looks at, but for those of the outer join `apart`; those of an IN's subquery
     are looked at by the comparison."""
+    if _monotone(select, node, prepared):
+        return
     conjunct = int(node.meta["conjunct"])
     taints = set(taints_of(select, node, prepared))
     for condition in _in_list(node):
         for inner in output_taints(condition.args["query"], prepared).values():
             taints |= inner
     for taint in taints:
-        if taint.kind == "aggregate" and not _monotone(select, node, prepared):
+        if taint.kind == "aggregate":
             found.aggregates.add(taint.cause)
         if taint.kind != "outer" or taint.number == apart:
             continue
