@@ -428,3 +428,9 @@ SELECT subject FROM `{S}`.subject WHERE subject NOT IN (SELECT subject FROM `{S}
 SELECT s.subject, s.weight AS rt FROM `{S}`.subject s LEFT JOIN `{S}`.trial t ON t.subject = s.subject ORDER BY COALESCE(t.rt, -1), COALESCE(rt, -1), s.subject, t.session, t.trial LIMIT 2
 -- rows of a table and of none are judged one by one: replay
 SELECT d.x FROM (SELECT trial AS x FROM `{S}`.trial UNION SELECT 5 UNION SELECT 3) AS d WHERE d.x NOT IN (SELECT q.probe FROM `{S}`.probe q)
+-- judged by the optional side of a derived table: replay
+SELECT d.s2 FROM (SELECT t.trial, r.s2 FROM `{S}`.trial t RIGHT JOIN `{S}`.pair r ON TRUE) d WHERE EXISTS (SELECT 1 FROM `{S}`.probe q WHERE q.probe = d.trial)
+-- judged by the optional side of a CTE inside a derived table: replay
+SELECT COUNT(*) FROM (WITH c AS (SELECT t.trial, r.s2 FROM `{S}`.pair r LEFT JOIN `{S}`.trial t ON t.subject = r.subject) SELECT c.s2 FROM c WHERE NOT EXISTS (SELECT 1 FROM `{S}`.probe q WHERE q.probe = c.trial)) q
+-- judged by the kept part of an optional derived table: replay
+SELECT s.subject FROM `{S}`.subject s LEFT JOIN (SELECT r.subject, r.s2, t.trial FROM `{S}`.pair r LEFT JOIN `{S}`.trial t ON t.subject = r.subject) d ON d.subject = s.subject WHERE NOT EXISTS (SELECT 1 FROM `{S}`.probe q WHERE q.probe = d.s2)
