@@ -434,3 +434,11 @@ SELECT d.s2 FROM (SELECT t.trial, r.s2 FROM `{S}`.trial t RIGHT JOIN `{S}`.pair 
 SELECT COUNT(*) FROM (WITH c AS (SELECT t.trial, r.s2 FROM `{S}`.pair r LEFT JOIN `{S}`.trial t ON t.subject = r.subject) SELECT c.s2 FROM c WHERE NOT EXISTS (SELECT 1 FROM `{S}`.probe q WHERE q.probe = c.trial)) q
 -- judged by the kept part of an optional derived table: replay
 SELECT s.subject FROM `{S}`.subject s LEFT JOIN (SELECT r.subject, r.s2, t.trial FROM `{S}`.pair r LEFT JOIN `{S}`.trial t ON t.subject = r.subject) d ON d.subject = s.subject WHERE NOT EXISTS (SELECT 1 FROM `{S}`.probe q WHERE q.probe = d.s2)
+-- judged in a derived table on an optional side that is tested: replay
+SELECT r.s1, v.species FROM `{S}`.pair r LEFT JOIN (SELECT s.subject, s.species FROM `{S}`.subject s WHERE NOT EXISTS (SELECT 1 FROM `{S}`.trial t WHERE t.subject = s.subject AND t.rt < 0.5)) v ON v.subject = r.subject WHERE v.subject IS NULL
+-- judged in the ON of an optional side that is tested: replay
+SELECT r.s1, s.species FROM `{S}`.pair r LEFT JOIN `{S}`.subject s ON s.subject = r.subject AND NOT EXISTS (SELECT 1 FROM `{S}`.trial t WHERE t.subject = s.subject AND t.rt < 0.5) WHERE s.subject IS NULL
+-- judged by NOT IN on an optional side that is counted: replay
+SELECT r.s1, COALESCE(v.n, 0) AS n FROM `{S}`.pair r LEFT JOIN (SELECT s.subject, COUNT(*) AS n FROM `{S}`.session s WHERE s.session NOT IN (SELECT p.probe FROM `{S}`.probe p WHERE p.probe > 1) GROUP BY s.subject) v ON v.subject = r.subject WHERE COALESCE(v.n, 0) < 1
+-- having with a list of rows: replay
+SELECT s.subject, t.trial, s.session FROM `{S}`.session s LEFT JOIN `{S}`.trial t ON t.subject = s.subject AND t.session = s.session HAVING (trial, session) NOT IN ((1, 1), (2, 2))

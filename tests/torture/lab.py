@@ -50,7 +50,10 @@ class Lab:
         suffix = secrets.token_hex(4)
         self.flavour = server.flavour
         self.source, self.copy = f"torture_src_{suffix}", f"torture_cpy_{suffix}"
-        self._connection = server.connect(autocommit=True, conv={}, unix_socket=str(server.socket), ssl_disabled=True)
+        self.bare = f"torture_bare_{suffix}"
+        self._server = server
+        self._options = {"autocommit": True, "conv": {}, "unix_socket": str(server.socket), "ssl_disabled": True}
+        self._connection = server.connect(**self._options)
         bound = f"max_execution_time = {LONGEST_SECONDS}000" if server.flavour == "mysql" else "max_statement_time = 5"
         for scope in ("GLOBAL", "SESSION"):
             self.run(f"SET {scope} {bound}")
@@ -102,6 +105,32 @@ class Lab:
             return self.ask(sql, schema, mode)
         finally:
             self.run("SET optimizer_switch = DEFAULT")
+
+    def ask_without_indexes(self, sql: str, schema: str, mode: str = "") -> Answer:
+        """As `ask`, on tables with the same rows and no index.
+
+        On a connection of its own, which sees what this one has not committed.
+        """
+        steps = [
+            "SET SESSION TRANSACTION ISOLATION LEVEL READ UNCOMMITTED",
+            "SET sql_mode = '', @two = 2",
+            f"CREATE DATABASE {self.bare}",
+            f"USE {self.bare}",
+            *(f"CREATE TABLE {name} AS SELECT * FROM {schema}.{name}" for name in self._names()),
+            *(view.sql() for view in self.model.views),
+            f"SET sql_mode = '{self.sql_mode},{mode}'" if mode else "SET sql_mode = @@GLOBAL.sql_mode",
+            sql.replace("{S}", self.bare),
+        ]
+        with self._server.connect(**self._options) as other, other.cursor() as cursor:
+            try:
+                for step in steps:
+                    cursor.execute(step)
+                return Answer(tuple(cursor.fetchall()))
+            finally:
+                cursor.execute(f"DROP DATABASE IF EXISTS {self.bare}")
+
+    def _names(self) -> list[str]:
+        return [quoted(table.name) for table in self.model.tables]
 
     def load(self, model: Model) -> None:
         """Builds source and copy anew and fills the source."""
@@ -184,10 +213,9 @@ class Lab:
     @contextmanager
     def whole(self) -> Iterator[None]:
         """The copy with all rows, stored in another order; empty again afterwards."""
-        names = [quoted(table.name) for table in self.model.tables]
         with self._transaction(
             f"INSERT INTO {self.copy}.{name} SELECT * FROM {self.source}.{name} ORDER BY 2 DESC, 1 DESC"
-            for name in names
+            for name in self._names()
         ):
             yield
 
