@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -32,6 +32,10 @@ REWRITES = {
 }
 
 
+#: What a client says when the server hangs up.
+GONE = frozenset({2006, 2013})
+
+
 @dataclass(frozen=True)
 class Answer:
     """What a query gave, in the server's order."""
@@ -41,6 +45,10 @@ class Answer:
     def same(self, other: Answer, *, ordered: bool) -> bool:
         """Whether both are the same list, or the same multiset."""
         return self.rows == other.rows if ordered else Counter(self.rows) == Counter(other.rows)
+
+
+class ServerGone(Exception):
+    """The server died of a statement; the message is that."""
 
 
 class Lab:
@@ -71,16 +79,22 @@ class Lab:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        for name in (self.source, self.copy):
-            self.run(f"DROP DATABASE IF EXISTS {name}")
-        self._connection.close()
+        with suppress(ServerGone):
+            for name in (self.source, self.copy):
+                self.run(f"DROP DATABASE IF EXISTS {name}")
+            self._connection.close()
         self.database.close()
 
     def run(self, sql: str) -> Answer:
-        """Runs a statement in the current default schema."""
-        with self._connection.cursor() as cursor:
-            cursor.execute(sql)
-            return Answer(tuple(cursor.fetchall()))
+        """Runs a statement in the current default schema. Raises ServerGone when there is no server any more."""
+        try:
+            with self._connection.cursor() as cursor:
+                cursor.execute(sql)
+                return Answer(tuple(cursor.fetchall()))
+        except Rejected as error:
+            if isinstance(error, pymysql.err.InterfaceError) or error.args[0] in GONE:
+                raise ServerGone(sql) from error
+            raise
 
     def ask(self, sql: str, schema: str, mode: str = "") -> Answer:
         """Runs a query in a schema; it writes that schema's name as `{S}` where it qualifies a table.
@@ -229,7 +243,7 @@ class Lab:
             self.run("SET sql_mode = @@GLOBAL.sql_mode, time_zone = @@GLOBAL.time_zone")
             yield
         finally:
-            self._connection.rollback()
+            self.run("ROLLBACK")
 
 
 #: What the server says of a statement that it does not take.
