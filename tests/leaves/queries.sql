@@ -442,3 +442,17 @@ SELECT r.s1, s.species FROM `{S}`.pair r LEFT JOIN `{S}`.subject s ON s.subject 
 SELECT r.s1, COALESCE(v.n, 0) AS n FROM `{S}`.pair r LEFT JOIN (SELECT s.subject, COUNT(*) AS n FROM `{S}`.session s WHERE s.session NOT IN (SELECT p.probe FROM `{S}`.probe p WHERE p.probe > 1) GROUP BY s.subject) v ON v.subject = r.subject WHERE COALESCE(v.n, 0) < 1
 -- having with a list of rows: replay
 SELECT s.subject, t.trial, s.session FROM `{S}`.session s LEFT JOIN `{S}`.trial t ON t.subject = s.subject AND t.session = s.session HAVING (trial, session) NOT IN ((1, 1), (2, 2))
+-- exists over a derived table that looks outwards: mysql
+SELECT s.subject FROM `{S}`.subject s WHERE EXISTS (SELECT 1 FROM (SELECT t.trial FROM `{S}`.trial t WHERE t.subject = s.subject) d WHERE d.trial > 2)
+-- not exists over a derived table that looks outwards: mysql
+SELECT s.subject FROM `{S}`.subject s WHERE NOT EXISTS (SELECT 1 FROM (SELECT t.trial FROM `{S}`.trial t WHERE t.subject = s.subject AND t.rt < 0.5) d JOIN `{S}`.probe p ON p.probe = d.trial)
+-- value over a derived table that looks outwards: mysql
+SELECT s.subject, (SELECT COUNT(*) FROM (SELECT DISTINCT t.choice FROM `{S}`.trial t WHERE t.subject = s.subject) d) AS n FROM `{S}`.subject s WHERE s.weight > 0.5
+-- value over a derived table that groups and looks outwards: mysql
+SELECT s.subject FROM `{S}`.subject s WHERE (SELECT MAX(d.n) FROM (SELECT t.session, COUNT(*) AS n FROM `{S}`.trial t WHERE t.subject = s.subject GROUP BY t.session) d) = 2
+-- not in over a derived table that looks outwards: mysql
+SELECT s.subject, s.session FROM `{S}`.session s WHERE s.session NOT IN (SELECT d.trial FROM (SELECT t.trial, t.subject FROM `{S}`.trial t WHERE t.subject = s.subject) d WHERE d.trial < 3)
+-- in over a limited derived table that looks outwards: mysql
+SELECT s.subject, s.session FROM `{S}`.session s WHERE s.session IN (SELECT d.trial FROM (SELECT t.trial FROM `{S}`.trial t WHERE t.subject = s.subject ORDER BY t.session, t.trial LIMIT 1) d)
+-- derived table that looks two levels outwards: mysql
+SELECT s.subject FROM `{S}`.subject s WHERE EXISTS (SELECT 1 FROM `{S}`.session x WHERE x.subject = s.subject AND NOT EXISTS (SELECT 1 FROM (SELECT t.trial FROM `{S}`.trial t WHERE t.subject = s.subject AND t.session = x.session) d WHERE d.trial = 2))
