@@ -26,6 +26,7 @@ UNRESOLVED = (
     "a derived table of it looks at the query around it",
     "a derived table inside its subquery looks at the select list of the query around that",
     "a LATERAL of it that groups or limits stands in parentheses",
+    "a subquery or derived table of it looks at ",
 )
 
 
