@@ -456,3 +456,9 @@ SELECT s.subject, s.session FROM `{S}`.session s WHERE s.session NOT IN (SELECT 
 SELECT s.subject, s.session FROM `{S}`.session s WHERE s.session IN (SELECT d.trial FROM (SELECT t.trial FROM `{S}`.trial t WHERE t.subject = s.subject ORDER BY t.session, t.trial LIMIT 1) d)
 -- derived table that looks two levels outwards: mysql
 SELECT s.subject FROM `{S}`.subject s WHERE EXISTS (SELECT 1 FROM `{S}`.session x WHERE x.subject = s.subject AND NOT EXISTS (SELECT 1 FROM (SELECT t.trial FROM `{S}`.trial t WHERE t.subject = s.subject AND t.session = x.session) d WHERE d.trial = 2))
+-- natural join beside an invisible column: replay
+SELECT d.note, t.trial FROM (SELECT * FROM `{S}`.noted) d NATURAL JOIN `{S}`.trial t WHERE t.rt > 0.3
+-- star of a table with an invisible column in a union: replay
+SELECT q.note FROM (SELECT * FROM `{S}`.noted UNION SELECT subject, species FROM `{S}`.subject) q WHERE q.subject < 'c'
+-- invisible column by its name: exact
+SELECT n.*, n.session FROM `{S}`.noted n WHERE session = 7
