@@ -26,7 +26,7 @@ from proxy.leg import Leg
 from proxy.observer import Observer
 from proxy.protocol import Side, error_payload, packet
 from proxy.results import NO_WATCH, Watch
-from proxy.sink import GuardedSink, Sink
+from proxy.sink import GuardedSink, Nowhere, Sink
 from proxy.tls import client_context, server_context
 
 CONNECT_SECONDS = 10.0
@@ -42,14 +42,20 @@ class Proxy:
     """A listener, and the connections that came through it. `Proxy.start` makes one."""
 
     def __init__(
-        self, server_host: str, server_port: int, certificate: Certificate | None, sink: Sink, watch: Watch = NO_WATCH
+        self,
+        server_host: str,
+        server_port: int,
+        certificate: Certificate | None,
+        sink: Sink | None,
+        watch: Watch = NO_WATCH,
     ) -> None:
+        self.recording = sink is not None
         self.server = (server_host, server_port)
         self.watch = watch
         self.connections_seen = 0
         self.offered_tls = _tls_context(certificate)
         self.upstream_tls = client_context()
-        self.journal = GuardedSink(sink)
+        self.journal = GuardedSink(sink or Nowhere())
         self._numbers = itertools.count(1)
         self._open: set[_Connection] = set()
         self._listener: asyncio.Server | None = None
@@ -63,10 +69,11 @@ class Proxy:
         server_host: str,
         server_port: int,
         certificate: Certificate | None,
-        sink: Sink,
+        sink: Sink | None,
         watch: Watch = NO_WATCH,
     ) -> Proxy:
-        """Listen and serve until `stop`. Port 0 takes a free one; `watch` says what is wanted of results.
+        """Listen and serve until `stop`. Port 0 takes a free one; `watch` says what is wanted of results. Without a
+        sink nothing is observed.
 
         OSError when the address cannot be taken; InputError when the certificate cannot be used, or when the server is
         this very proxy.
@@ -287,6 +294,8 @@ class _Connection:
             status=done.status,
             watch=self._proxy.watch,
         )
+        if not self._proxy.recording:
+            self._observer.lose("nothing is recorded")
         self._write([Connected(self._number, done.thread_id, done.user, done.schema, done.collation)])
 
     def _ended_early(self, leg: Leg) -> None:
