@@ -44,9 +44,10 @@ from proxy.events import (
 from proxy.parameters import skip_attributes
 from proxy.prepared import PreparedStatements
 from proxy.privacy import Keep, Part
-from proxy.protocol import ExtendedCapabilities, Header, PacketReader, PeerProtocolError, Take
+from proxy.protocol import HEADER, ExtendedCapabilities, Header, PacketReader, PeerProtocolError, Take
+from proxy.quick import is_plain
 from proxy.responses import COM_STMT_BULK_EXECUTE, SHAPES, Mark, ResponseTracker, Shape, may_end_response
-from proxy.results import NO_WATCH, Result, Watch
+from proxy.results import NO_WATCH, Pin, Result, Watch
 
 # A statement beyond is not kept: MySQL's own default for max_allowed_packet, and no analysis writes such a SELECT.
 LONGEST_STATEMENT = 64 << 20
@@ -58,6 +59,11 @@ TAIL = 1024
 MOST_WAITING = 4096
 
 NO_BACKSLASH_ESCAPES = int(ServerStatus.SERVER_STATUS_NO_BACKSLASH_ESCAPES)
+LONGEST_QUICK = 1 << 14
+_QUERY, _EXECUTE = int(Commands.COM_QUERY), int(Commands.COM_STMT_EXECUTE)
+_QUICK = (_QUERY, _EXECUTE)
+_CURSOR_FLAGS = 7
+
 NO_EXTENDED = ExtendedCapabilities(0)
 
 _SETS_CHARSET = re.compile(
@@ -101,11 +107,15 @@ class Observer:
         self._tail = b""
         self._uploading = False
         self._prepared = PreparedStatements(capabilities)
+        self._quick: Executed | None = None
+        self._has_quick = not watch.digest and watch.pin is not Pin.ALWAYS
 
     @property
     def idle(self) -> bool:
         """Whether no answer is under way, as far as can be told."""
-        return not self._waiting or (self._passing and may_end_response(self._tail))
+        if self._passing:
+            return may_end_response(self._tail)
+        return not self._waiting and self._quick is None
 
     def lose(self, reason: str) -> list[Event]:
         """Stop following."""
@@ -117,6 +127,7 @@ class Observer:
         self._client = PacketReader(0)
         self._server = PacketReader(0)
         self._tail = self.behind = b""
+        self._quick = None
         self._result = None
         return [Lost(self._connection, reason)]
 
@@ -134,6 +145,8 @@ class Observer:
             return []
         reader = self._client
         try:
+            if self._has_quick and self._take_quick(data):
+                return []
             reader.feed(data)
             while (payload := reader.next_packet()) is not None:
                 self._process_client(payload)
@@ -151,6 +164,11 @@ class Observer:
         if self._passing:
             self._tail = data[-TAIL:] if len(data) >= TAIL else (self._tail + data)[-TAIL:]
             return []
+        if self._quick is not None:
+            # A result's head: one packet of a few bytes that begins with the count of columns.
+            if len(data) > HEADER and 0 < data[0] < 11 and data[HEADER] - 1 < 250 and not data[1] | data[2]:
+                return self._begin_quick(data)
+            self._slow_down()
         events = self.catch_up()
         if self._result is not None and self._alone():
             self.behind = data
@@ -169,6 +187,63 @@ class Observer:
             return self.lose(str(error))
         except Exception as error:
             return self.lose(f"an error in the observer: {type(error).__name__}")
+
+    # -- the short way: a plain SELECT, whole in its chunk, with nothing else under way
+
+    def _take_quick(self, data: bytes) -> bool:
+        """Take a client's chunk when it is such a statement, by text or prepared."""
+        size = len(data) - HEADER
+        if not 1 < size <= LONGEST_QUICK or data[:HEADER] != size.to_bytes(HEADER, "little"):
+            return False
+        if self._passing:
+            if not may_end_response(self._tail):
+                return False
+        elif self._waiting or self._quick is not None or not self._server.at_rest:
+            return False
+        code = data[HEADER]
+        if code not in _QUICK or self._uploading or not self._client.at_rest:
+            return False
+        if code == _QUERY:
+            start = HEADER + 1
+            if self._has_attributes:
+                if data[start : start + 2] != b"\0\1":
+                    return False
+                start += 2
+            sql = data[start:]
+            if not is_plain(sql):
+                return False
+            self._quick = Executed(self._connection, sql, None, len(sql))
+        else:
+            # A cursor's rows come otherwise.
+            if size < 10 or data[HEADER + 5] & _CURSOR_FLAGS:
+                return False
+            found = self._prepared.plain(data[HEADER:], self._charset)
+            if found is None:
+                return False
+            part, parameters = found
+            self._quick = Executed(self._connection, part.text, parameters, part.length)
+        if self._passing:
+            self._passing = False
+            self._tail = b""
+            self._waiting.clear()
+        return True
+
+    def _begin_quick(self, data: bytes) -> list[Event]:
+        """Its answer begins, with a result."""
+        event = self._quick
+        assert event is not None
+        self._quick = None
+        self._passing = True
+        self._tail = data[-TAIL:]
+        return [event]
+
+    def _slow_down(self) -> None:
+        """Go the long way with it: its answer is none of the ordinary, or another command comes behind it."""
+        event, self._quick = self._quick, None
+        if event is not None:
+            self._tracker.begin(Shape.RESULTS)
+            binary = event.parameters is not None
+            self._waiting.append(Command(Shape.RESULTS, [Said(event)], binary=binary))
 
     # -- the server's packets
 
@@ -313,7 +388,9 @@ class Observer:
                 raise PeerProtocolError("the client did not wait for the end of an answer")
             self._passing = False
             self._tail = b""
-            self._waiting.popleft()
+            self._waiting.clear()
+        elif self._quick is not None:
+            self._slow_down()
         if not self._waiting:
             self._tracker.begin(command.shape)
         elif len(self._waiting) >= MOST_WAITING:

@@ -20,6 +20,7 @@ import re
 import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from mysql_mimic.types import Capabilities, ColumnType, ComStmtExecuteFlags
 
@@ -30,6 +31,7 @@ from proxy.protocol import PeerProtocolError, Take
 VECTOR = 0xF2
 UNSIGNED = 0x80
 ITERATIONS = 4
+_HEAD = 1 + 4 + 1 + ITERATIONS
 
 _UTF8 = frozenset(("utf8mb4", "utf8mb3", "utf8", "ascii"))
 # In these a byte below 0x80 may be half of a character, or not be ASCII.
@@ -61,9 +63,10 @@ def literals(payload: bytes, binding: Binding, capabilities: Capabilities, chars
     Remembers the types in `binding`. `charset`: MySQL's name of what the client writes in, None when not known.
     Raises PeerProtocolError for what cannot be read.
     """
-    take = Take(payload, 1 + 4)
-    flags = take.integer(1)
-    take.fixed(ITERATIONS)
+    take = Take(payload, _HEAD)
+    if take.left < 0:
+        raise PeerProtocolError("truncated packet: an execution without its head")
+    flags = payload[_HEAD - ITERATIONS - 1]
     named = bool(capabilities & Capabilities.CLIENT_QUERY_ATTRIBUTES)
     announced = named and bool(flags & ComStmtExecuteFlags.PARAMETER_COUNT_AVAILABLE)
     if not binding.count and not announced:
@@ -75,7 +78,7 @@ def literals(payload: bytes, binding: Binding, capabilities: Capabilities, chars
     if not count:
         return ()
     nulls = take.fixed((count + 7) // 8)
-    if take.integer(1):
+    if take.fixed(1) != b"\0":
         binding.types = _types(take, count, named)
     if len(binding.types) < count:
         raise PeerProtocolError("parameters without types")
@@ -110,13 +113,20 @@ def _types(take: Take, count: int, named: bool) -> tuple[Type, ...]:
     # Each takes two bytes at least: a count beyond that is a lie, told before anything is allocated.
     if count > take.left // 2:
         raise PeerProtocolError(f"{count} parameters in {take.left} bytes")
+    if not named:
+        return _plain_types(take.fixed(2 * count))
     types = []
     for _ in range(count):
         code = take.integer(1)
         types.append(Type(code, bool(take.integer(1) & UNSIGNED)))
-        if named:
-            take.string()
+        take.string()
     return tuple(types)
+
+
+@lru_cache(maxsize=256)
+def _plain_types(block: bytes) -> tuple[Type, ...]:
+    """Many clients send the same few again with every execution."""
+    return tuple(Type(code, bool(flags & UNSIGNED)) for code, flags in zip(block[::2], block[1::2], strict=True))
 
 
 def _reader_key(code: int) -> int:

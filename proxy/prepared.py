@@ -14,6 +14,7 @@ from proxy import privacy
 from proxy.parameters import Binding, literals
 from proxy.privacy import Keep, Part
 from proxy.protocol import PeerProtocolError, Take
+from proxy.quick import is_plain
 from proxy.responses import COM_STMT_BULK_EXECUTE
 
 LAST_PREPARED = 0xFFFFFFFF
@@ -89,6 +90,19 @@ class PreparedStatements:
             return _unread(part.verb, length, str(error)), None
         finally:
             prepared.forget_long_data()
+
+    def plain(self, payload: bytes, charset: str | None) -> tuple[Part, tuple[str, ...]] | None:
+        """What `execute` gives for a plain text (see `quick`); None for what takes a closer look."""
+        prepared = self._statements.get(int.from_bytes(payload[1:5], "little"))
+        if prepared is None or prepared.binding.long_data or prepared.overflow:
+            return None
+        part = prepared.part
+        if part.keep is not Keep.WHOLE or not is_plain(part.text):
+            return None
+        try:
+            return part, literals(payload, prepared.binding, self._capabilities, charset)
+        except PeerProtocolError:
+            return None
 
     def add_long_data(self, payload: bytes, length: int) -> None:
         """Keep a value that is sent ahead, for a statement whose parameters will be wanted. `length`: the command's."""

@@ -452,7 +452,7 @@ def test_a_mistake_of_ours_is_no_leak_and_no_harm(monkeypatch: pytest.MonkeyPatc
         raise RuntimeError("hunter2")
 
     monkeypatch.setattr(privacy, "read", broken)
-    talk = Talk().client(query(b"SELECT 1"))
+    talk = Talk().client(query(b"DO 1"))
     assert talk.events == [Lost(1, "an error in the observer: RuntimeError")]
 
 
