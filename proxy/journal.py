@@ -114,7 +114,11 @@ def _pack_text(text: str | None) -> bytes:
 def _pack_texts(texts: Sequence[str] | None) -> bytes:
     if texts is None:
         return _LENGTH.pack(_NONE)
-    return _LENGTH.pack(len(texts)) + b"".join(_pack_text(text) for text in texts)
+    packed = [_LENGTH.pack(len(texts))]
+    for text in texts:
+        data = text.encode("utf-8", "surrogateescape")
+        packed += (_LENGTH.pack(len(data)), data)
+    return b"".join(packed)
 
 
 @lru_cache(maxsize=1024)
@@ -150,7 +154,7 @@ def _pack_executed(event: events.Executed, moment: int) -> bytes:
     """The same as by the table, for what nearly all records are."""
     connection, sql, parameters, length = event
     # A text statement has no parameters, a prepared one without any an empty list.
-    count = _LENGTH.pack(_NONE if parameters is None else 0) if not parameters else _pack_texts(parameters)
+    count = _pack_texts(parameters) if parameters else _LENGTH.pack(_NONE if parameters is None else 0)
     payload = b"".join((_STARTS.pack(connection, len(sql)), sql, count, _NUMBER.pack(length)))
     return _record(_EXECUTED, moment, payload)
 

@@ -32,6 +32,9 @@ VECTOR = 0xF2
 UNSIGNED = 0x80
 ITERATIONS = 4
 _HEAD = 1 + 4 + 1 + ITERATIONS
+# What says how the rest is to be read begins behind the statement's number.
+_FORM = 1 + 4
+_MOST_FORMS = 4
 
 _UTF8 = frozenset(("utf8mb4", "utf8mb3", "utf8", "ascii"))
 # In these a byte below 0x80 may be half of a character, or not be ASCII.
@@ -50,11 +53,16 @@ class Type:
 
 @dataclass(slots=True)
 class Binding:
-    """What the server remembers of a prepared statement's parameters between executions."""
+    """What the server remembers of a prepared statement's parameters between executions.
+
+    `numbers` is for the next execution of the same form: by its length, what stands before the values, and how these
+    are read when they are integers all.
+    """
 
     count: int
     types: tuple[Type, ...] = ()
     long_data: dict[int, bytearray] = field(default_factory=dict)
+    numbers: dict[int, tuple[bytes, struct.Struct]] = field(default_factory=dict)
 
 
 def literals(payload: bytes, binding: Binding, capabilities: Capabilities, charset: str | None) -> tuple[str, ...]:
@@ -63,6 +71,9 @@ def literals(payload: bytes, binding: Binding, capabilities: Capabilities, chars
     Remembers the types in `binding`. `charset`: MySQL's name of what the client writes in, None when not known.
     Raises PeerProtocolError for what cannot be read.
     """
+    form = binding.numbers.get(len(payload))
+    if form is not None and not binding.long_data and payload.startswith(form[0], _FORM):
+        return tuple(map(str, form[1].unpack_from(payload, _FORM + len(form[0]))))
     take = Take(payload, _HEAD)
     if take.left < 0:
         raise PeerProtocolError("truncated packet: an execution without its head")
@@ -80,8 +91,10 @@ def literals(payload: bytes, binding: Binding, capabilities: Capabilities, chars
     nulls = take.fixed((count + 7) // 8)
     if take.fixed(1) != b"\0":
         binding.types = _types(take, count, named)
+        binding.numbers.clear()
     if len(binding.types) < count:
         raise PeerProtocolError("parameters without types")
+    values = take.position
     found = []
     for index in range(binding.count):
         type_ = binding.types[index]
@@ -91,6 +104,10 @@ def literals(payload: bytes, binding: Binding, capabilities: Capabilities, chars
             found.append("NULL")
         else:
             found.append(_READERS[_reader_key(type_.code)](take, type_, charset))
+    if not any(nulls) and not binding.long_data and not take.left and len(binding.numbers) < _MOST_FORMS:
+        codes = "".join([_INTEGERS.get((type_.code, type_.unsigned), "?") for type_ in binding.types[:count]])
+        if "?" not in codes and count == binding.count:
+            binding.numbers[len(payload)] = payload[_FORM:values], struct.Struct("<" + codes)
     return tuple(found)
 
 
@@ -224,6 +241,19 @@ _BINARY = frozenset(
         VECTOR,
     )
 )
+
+# How `struct` writes the integers, by type and whether they are unsigned.
+_INTEGERS: Mapping[tuple[int, bool], str] = {
+    (int(code), unsigned): letter.upper() if unsigned else letter
+    for letter, codes in {
+        "b": (ColumnType.TINY, ColumnType.BOOL),
+        "h": (ColumnType.SHORT, ColumnType.YEAR),
+        "i": (ColumnType.LONG, ColumnType.INT24),
+        "q": (ColumnType.LONGLONG,),
+    }.items()
+    for code in codes
+    for unsigned in (False, True)
+}
 
 _READERS: Mapping[int, Callable[[Take, Type, str | None], str]] = {
     ColumnType.TINY: _integer(1),
