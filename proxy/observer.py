@@ -46,7 +46,7 @@ from proxy.prepared import PreparedStatements
 from proxy.privacy import Keep, Part
 from proxy.protocol import HEADER, ExtendedCapabilities, Header, PacketReader, PeerProtocolError, Take
 from proxy.quick import is_plain
-from proxy.responses import COM_STMT_BULK_EXECUTE, SHAPES, Mark, ResponseTracker, Shape, may_end_response
+from proxy.responses import COM_STMT_BULK_EXECUTE, SHAPES, Mark, ResponseTracker, Shape, may_end_response, status_at_end
 from proxy.results import NO_WATCH, Pin, Result, Watch
 
 # A statement beyond is not kept: MySQL's own default for max_allowed_packet, and no analysis writes such a SELECT.
@@ -58,6 +58,7 @@ TAIL = 1024
 # Commands sent without waiting; a client that has more in flight is not followed.
 MOST_WAITING = 4096
 
+IN_TRANSACTION = int(ServerStatus.SERVER_STATUS_IN_TRANS)
 NO_BACKSLASH_ESCAPES = int(ServerStatus.SERVER_STATUS_NO_BACKSLASH_ESCAPES)
 LONGEST_QUICK = 1 << 14
 _QUERY, _EXECUTE = int(Commands.COM_QUERY), int(Commands.COM_STMT_EXECUTE)
@@ -116,6 +117,12 @@ class Observer:
         if self._passing:
             return may_end_response(self._tail)
         return not self._waiting and self._quick is None
+
+    @property
+    def in_transaction(self) -> bool:
+        """Whether the session has begun what it has not yet committed, as the server said last."""
+        status = status_at_end(self._tail) if self._passing else self._tracker.status
+        return bool(status & IN_TRANSACTION)
 
     def lose(self, reason: str) -> list[Event]:
         """Stop following."""

@@ -6,7 +6,8 @@ again where the legs speak TLS, with a look for the observer before (what the se
 sent). What the observer has to say goes to the sink, the journal, before the answer goes to the client.
 
 When one side's socket takes no more, the other side is not read until it does. An end of one direction (EOF) is passed
-on as such, a broken connection breaks the other. The proxy has no timeouts of its own but for reaching the server.
+on as such, a broken connection breaks the other. The proxy has no timeouts of its own but for reaching the server and
+for logging in (`limits`).
 """
 
 from __future__ import annotations
@@ -17,25 +18,28 @@ import itertools
 import socket  # noqa: TID251
 import ssl  # noqa: TID251
 from contextlib import suppress
+from typing import cast
 
 from proxy.certificates import Certificate
 from proxy.errors import InputError
 from proxy.events import Closed, Connected, Event
 from proxy.handshake import Action, Done, Fail, Handshake, Send, StartTls
 from proxy.leg import Leg
+from proxy.limits import DEFAULT, Limits
 from proxy.observer import Observer
-from proxy.protocol import Side, error_payload, packet
+from proxy.protocol import ErrorCode, Side, error_payload, packet
 from proxy.results import NO_WATCH, Watch
 from proxy.sink import GuardedSink, Nowhere, Sink
 from proxy.tls import client_context, server_context
 
-CONNECT_SECONDS = 10.0
 # How long the server may take to refuse the login that ends an unfinished handshake.
 FAREWELL_SECONDS = 5.0
 BACKLOG = 128
 
 # What MySQL's own clients say, with the same number: https://dev.mysql.com/doc/mysql-errors/en/client-error-reference.html
 CANNOT_CONNECT = 2003
+# The server's own words, in the form that it has before a greeting: without sqlstate.
+TOO_MANY = packet(0, error_payload(int(ErrorCode.CON_COUNT_ERROR), "Too many connections"))
 
 
 class Proxy:
@@ -48,7 +52,11 @@ class Proxy:
         certificate: Certificate | None,
         sink: Sink | None,
         watch: Watch = NO_WATCH,
+        limits: Limits = DEFAULT,
     ) -> None:
+        self.limits = limits
+        self.most = limits.most
+        self.refused = 0
         self.recording = sink is not None
         self.server = (server_host, server_port)
         self.watch = watch
@@ -71,6 +79,7 @@ class Proxy:
         certificate: Certificate | None,
         sink: Sink | None,
         watch: Watch = NO_WATCH,
+        limits: Limits = DEFAULT,
     ) -> Proxy:
         """Listen and serve until `stop`. Port 0 takes a free one; `watch` says what is wanted of results. Without a
         sink nothing is observed.
@@ -78,7 +87,7 @@ class Proxy:
         OSError when the address cannot be taken; InputError when the certificate cannot be used, or when the server is
         this very proxy.
         """
-        proxy = cls(server_host, server_port, certificate, sink, watch)
+        proxy = cls(server_host, server_port, certificate, sink, watch, limits)
         loop = asyncio.get_running_loop()
         proxy._listener = await loop.create_server(proxy._accept, listen_host, listen_port, backlog=BACKLOG)
         if await proxy._is_own_address(server_host, server_port):
@@ -93,8 +102,10 @@ class Proxy:
         host, port, *_ = self._listener.sockets[0].getsockname()
         return str(host), int(port)
 
-    async def stop(self, grace: float = 10.0) -> None:
-        """Take no more clients, close those that wait for no answer, and the others when `grace` seconds are over."""
+    async def stop(self, grace: float | None = None) -> None:
+        """Take no more clients, close those that wait for no answer and have no transaction open, and the others when
+        they have come to that, or when `grace` seconds (by default those of the limits) are over."""
+        grace = self.limits.grace if grace is None else grace
         if self._listener is not None:
             self._listener.close()
         for connection in list(self._open):
@@ -114,6 +125,9 @@ class Proxy:
         await asyncio.sleep(0)
 
     def _accept(self) -> asyncio.Protocol:
+        if len(self._open) >= self.most:
+            self.refused += 1
+            return _Refusal()
         self.connections_seen += 1
         connection = _Connection(self, next(self._numbers))
         self._open.add(connection)
@@ -141,6 +155,15 @@ class Proxy:
         return everywhere and any(ipaddress.ip_address(address).is_loopback for address in theirs)
 
 
+class _Refusal(asyncio.Protocol):
+    """Tells a client that there are too many."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        own = cast(asyncio.Transport, transport)
+        own.write(TOO_MANY)
+        own.close()
+
+
 class _Connection:
     """A client's leg and a server's leg, and what is between them."""
 
@@ -148,17 +171,20 @@ class _Connection:
         self.client = Leg(self, Side.CLIENT)
         self.server = Leg(self, Side.SERVER)
         self._proxy = proxy
+        self.limits = proxy.limits
         self._number = number
         self._handshake: Handshake | None = Handshake(offer_tls=proxy.offered_tls is not None)
         self._observer: Observer | None = None
         self._connecting: asyncio.Task[None] | None = None
+        self._login_timer: asyncio.TimerHandle | None = None
         self._connected = False
         self._closing = False
 
     @property
     def idle(self) -> bool:
         """Whether closing it now would cut nobody short."""
-        return self._observer is None or self._observer.lost or self._observer.idle
+        observer = self._observer
+        return observer is None or observer.lost or (observer.idle and not observer.in_transaction)
 
     def other(self, leg: Leg) -> Leg:
         return self.server if leg is self.client else self.client
@@ -176,32 +202,40 @@ class _Connection:
         self._closing = True
         if self._connecting is not None:
             self._connecting.cancel()
-        for leg in (self.client, self.server):
-            if leg.transport is not None and not leg.lost:
-                leg.transport.abort()
+        self.client.abort()
+        self.server.abort()
 
     # -- what the legs tell
 
     def made(self, leg: Leg) -> None:
         """A side's socket is there."""
         if leg is self.client:
-            self._connecting = asyncio.get_running_loop().create_task(self._connect())
+            loop = asyncio.get_running_loop()
+            self._connecting = loop.create_task(self._connect())
+            if self.limits.login:
+                self._login_timer = loop.call_later(self.limits.login, self._ended_early, leg)
 
     def received(self, side: Side, data: bytes) -> None:
-        """Plain bytes from one side."""
+        """Plain bytes from one side, while it logs in."""
+        assert self._handshake is not None
+        self._act(self._handshake.receive(side, data))
+
+    def _from_client(self, data: bytes) -> None:
+        """What the client sent, once it is logged in."""
+        self.server.send(data)
+        assert self._observer is not None
+        if events := self._observer.client_bytes(data):
+            self._write(events)
+
+    def _from_server(self, data: bytes) -> None:
+        """What the server sent, once the client is logged in."""
         observer = self._observer
-        if observer is None:
-            self._log_in(side, data)
-        elif side is Side.SERVER:
-            if events := observer.server_bytes(data):
-                self._write(events)
-            self.client.send(data)
-            if observer.behind and (events := observer.catch_up()):
-                self._write(events)
-        else:
-            self.server.send(data)
-            if events := observer.client_bytes(data):
-                self._write(events)
+        assert observer is not None
+        if events := observer.server_bytes(data):
+            self._write(events)
+        self.client.send(data)
+        if observer.behind and (events := observer.catch_up()):
+            self._write(events)
 
     def ended(self, leg: Leg) -> bool:
         """One side will send no more. Gives whether its socket stays open for the other direction."""
@@ -242,11 +276,11 @@ class _Connection:
         host, port = self._proxy.server
         loop = asyncio.get_running_loop()
         try:
-            async with asyncio.timeout(CONNECT_SECONDS):
+            async with asyncio.timeout(self.limits.connect):
                 await loop.create_connection(lambda: self.server, host, port)
         except (OSError, UnicodeError) as error:
             # TimeoutError is an OSError without a text.
-            why = str(error) or f"no answer within {CONNECT_SECONDS:g} seconds"
+            why = str(error) or f"no answer within {self.limits.connect:g} seconds"
             message = f"djproxy: cannot connect to the MySQL server at {host}:{port} ({why})"
             # No greeting, no capabilities, hence no sqlstate: old clients would show it as part of the message.
             self.client.send(packet(0, error_payload(CANNOT_CONNECT, message)))
@@ -257,10 +291,6 @@ class _Connection:
             self._over_when_gone()
         if self._closing:
             asyncio.get_running_loop().call_later(FAREWELL_SECONDS, self.server.close)
-
-    def _log_in(self, side: Side, data: bytes) -> None:
-        assert self._handshake is not None
-        self._act(self._handshake.receive(side, data))
 
     def _act(self, actions: list[Action]) -> None:
         for action in actions:
@@ -275,9 +305,9 @@ class _Connection:
                     self._failed()
         if self._observer is not None and self._handshake is not None:
             handshake, self._handshake = self._handshake, None
-            for side in (Side.CLIENT, Side.SERVER):
-                if early := handshake.leftover(side):
-                    self.received(side, early)
+            for leg in (self.client, self.server):
+                if early := handshake.leftover(leg.side):
+                    leg.deliver(early)
 
     def _start_tls(self, side: Side, early: bytes) -> None:
         if side is Side.SERVER:
@@ -296,7 +326,14 @@ class _Connection:
         )
         if not self._proxy.recording:
             self._observer.lose("nothing is recorded")
+        self.client.deliver, self.server.deliver = self._from_client, self._from_server
+        self._cancel_login_timer()
         self._write([Connected(self._number, done.thread_id, done.user, done.schema, done.collation)])
+
+    def _cancel_login_timer(self) -> None:
+        if self._login_timer is not None:
+            self._login_timer.cancel()
+            self._login_timer = None
 
     def _ended_early(self, leg: Leg) -> None:
         if leg is self.client and self._handshake is not None:
@@ -309,6 +346,7 @@ class _Connection:
         if self._closing:
             return
         self._closing = True
+        self._cancel_login_timer()
         self.client.close()
         self.server.resume()
         asyncio.get_running_loop().call_later(FAREWELL_SECONDS, self.server.close)
@@ -323,6 +361,7 @@ class _Connection:
         sockets = any(leg.transport is not None and not leg.lost for leg in (self.client, self.server))
         if sockets or not self._connected:
             return
+        self._cancel_login_timer()
         if self._observer is not None:
             self._proxy.journal.write([*self._observer.close(), Closed(self._number)])
             self._observer = None

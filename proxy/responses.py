@@ -292,3 +292,12 @@ def may_end_response(tail: bytes) -> bool:
         and int.from_bytes(tail[-length - 4 : -length - 1], "little") == length
         for length in range(1, size - 3)
     )
+
+
+def status_at_end(tail: bytes) -> int:
+    """The status in the packet that ends a result set, of which these are the last bytes; 0 when it tells none."""
+    if len(tail) >= 9 and tail[-9:-6] == b"\x05\0\0" and tail[-5] == Header.EOF:
+        return int.from_bytes(tail[-2:], "little")
+    if len(tail) >= 11 and tail[-11:-8] == b"\x07\0\0" and tail[-7] == Header.EOF:
+        return int.from_bytes(tail[-4:-2], "little")
+    return 0

@@ -10,8 +10,8 @@ from __future__ import annotations
 import ssl  # noqa: TID251
 from pathlib import Path
 
-# One TLS record holds 16 kB at most; larger reads save calls.
-READ_SIZE = 1 << 18
+# What one TLS record holds at most; a read gives no more than one.
+READ_SIZE = 1 << 14
 
 
 class TlsError(Exception):
@@ -94,9 +94,12 @@ class TlsLeg:
     def _read(self) -> bytes:
         found = []
         try:
-            while data := self._tls.read(READ_SIZE):
+            # Asking for what is not there raises, which costs more than looking first.
+            while self._incoming.pending or self._tls.pending():
+                if not (data := self._tls.read(READ_SIZE)):
+                    self.ended = True
+                    break
                 found.append(data)
-            self.ended = True
         except ssl.SSLWantReadError:
             pass
         except ssl.SSLZeroReturnError:
