@@ -197,6 +197,11 @@ class PacketReader:
         self._joining = self._missing == MAX_PAYLOAD
         return True
 
+    @property
+    def under_way(self) -> bool:
+        """Whether a payload has begun to come and is not yet whole."""
+        return self._missing >= 0 or self._joining
+
     def rest(self) -> bytes:
         """Whatever was fed and not yet given, as it came, and forget it. Not in the middle of a payload."""
         left = self._start + self._chunk[self._position :]

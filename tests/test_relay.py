@@ -30,6 +30,7 @@ from proxy.errors import InputError
 from proxy.events import Closed, Connected, Event, Executed, Lost, Noted, UserChanged
 from proxy.leg import WRITE_BUFFER
 from proxy.relay import Proxy
+from proxy.results import NO_WATCH, Watch
 from tests.fault import FaultProxy
 
 # What DataJoint 0.14 gives to PyMySQL by default.
@@ -57,11 +58,11 @@ class ListSink:
 class RunningRelay:
     """A proxy on a loop of its own in a thread, for clients that block."""
 
-    def __init__(self, server: tuple[str, int], certificate: Certificate | None) -> None:
+    def __init__(self, server: tuple[str, int], certificate: Certificate | None, watch: Watch = NO_WATCH) -> None:
         self.sink = ListSink()
         self.address = ("", 0)
         self.proxy: Proxy | None = None
-        self._arguments = (*server, certificate, self.sink)
+        self._arguments = (*server, certificate, self.sink, watch)
         self._loop = uvloop.new_event_loop()
         self._started: Future[None] = Future()
         self._thread = threading.Thread(target=self._run, daemon=True)
