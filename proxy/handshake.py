@@ -1,10 +1,10 @@
 """The connection phase, without a socket: bytes of either leg in, actions out.
 
-The server speaks first. Its greeting goes to the client as it came, except for three capability bits: COMPRESS
-and ZSTD are cleared (the proxy would have to unpack), SSL is set if and only if the server offers TLS and the
-proxy has a certificate, so that the server's leg is secure exactly when the client's is. Everything else, nonce,
-thread id, version, plugin, MariaDB's own bits, is the server's; therefore every authentication method works by
-passing its packets on unread, until the server says OK or ERR.
+The server speaks first. Its greeting goes to the client as it came, except for one capability bit: SSL is set if and
+only if the server offers TLS and the proxy has a certificate, so that the server's leg is secure exactly when the
+client's is. Everything else, nonce, thread id, version, plugin, compression (which begins behind the login), MariaDB's
+own bits, is the server's; therefore every authentication method works by passing its packets on unread, until the
+server says OK or ERR.
 
 A client that wants TLS sends an SSLRequest, the first 32 bytes of its response with the SSL bit set. The server
 takes capabilities, packet size and character set from there and not from the response that follows, so the
@@ -24,7 +24,7 @@ import struct
 from dataclasses import dataclass
 from enum import Enum, auto
 
-from mysql_mimic.types import Capabilities, uint_4
+from mysql_mimic.types import Capabilities
 
 from proxy.protocol import (
     ErrorCode,
@@ -41,7 +41,6 @@ from proxy.protocol import (
 # Kerberos and OpenID tokens and connection attributes (64 kB at most) fit many times over.
 LONGEST_PACKET = 1 << 20
 
-CLEARED = Capabilities.CLIENT_COMPRESS | Capabilities.CLIENT_ZSTD_COMPRESSION_ALGORITHM
 GREETING_10 = 10
 FLAGS_WIDTH = 4
 RESPONSE_HEAD = 32
@@ -273,7 +272,7 @@ class Handshake:
 
     def _process_greeting(self, payload: bytes, actions: list[Action]) -> None:
         greeting = Greeting.parse(payload)
-        offered = greeting.capabilities & ~CLEARED
+        offered = greeting.capabilities
         if not self._offer_tls:
             offered &= ~Capabilities.CLIENT_SSL
         self._greeting = greeting
@@ -300,7 +299,6 @@ class Handshake:
         if not flags & Capabilities.CLIENT_PROTOCOL_41 or len(payload) < RESPONSE_HEAD:
             raise PeerProtocolError("the client does not speak MySQL's protocol 4.1")
         flags = Capabilities(int.from_bytes(payload[:FLAGS_WIDTH], "little"))
-        payload = uint_4(int(flags & ~CLEARED)) + payload[FLAGS_WIDTH:]
         if flags & Capabilities.CLIENT_SSL and self._ssl_request is None:
             if not self._offered & Capabilities.CLIENT_SSL:
                 raise PeerProtocolError("the client asks for TLS, which was not offered")

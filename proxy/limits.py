@@ -1,4 +1,4 @@
-"""How many connections a proxy takes, and how long it waits for whom."""
+"""How many connections a proxy takes, and how it treats silent peers and its own end."""
 
 from __future__ import annotations
 
@@ -17,15 +17,12 @@ class Limits:
     """What operators may set. Times are in seconds; 0 means none where it says so.
 
     `connections`: more are refused as the server would, error 1040; 0 means as many as the system has descriptors for.
-    `connect`: how long the server may take to accept, then error 2003. `login`: how long a client may take to log in;
-    0 for as long as the server lets it. `keepalive`: after how much silence a peer is asked whether it is still there.
+    `keepalive`: after how much silence a peer is asked whether it is still there.
     `user_timeout`: how long sent bytes may wait for the other end's kernel before it counts as gone; 0 for the
     system's own, which is minutes. `grace`: how long a stop waits for statements and transactions to end.
     """
 
     connections: int = 0
-    connect: float = 10.0
-    login: float = 60.0
     keepalive: float = 60.0
     user_timeout: float = 0.0
     grace: float = 10.0

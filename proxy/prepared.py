@@ -129,9 +129,13 @@ class PreparedStatements:
         if prepared := self._find(payload):
             prepared.forget_long_data()
 
-    def _find(self, payload: bytes) -> _Prepared | None:
+    def number(self, payload: bytes) -> int:
+        """Which statement a command is about."""
         number = Take(payload, 1).integer(4)
-        return self._statements.get(self._last if number == LAST_PREPARED else number)
+        return self._last if number == LAST_PREPARED else number
+
+    def _find(self, payload: bytes) -> _Prepared | None:
+        return self._statements.get(self.number(payload))
 
 
 def _unread(verb: str, length: int, reason: str) -> Part:

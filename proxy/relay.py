@@ -6,8 +6,7 @@ again where the legs speak TLS, with a look for the observer before (what the se
 sent). What the observer has to say goes to the sink, the journal, before the answer goes to the client.
 
 When one side's socket takes no more, the other side is not read until it does. An end of one direction (EOF) is passed
-on as such, a broken connection breaks the other. The proxy has no timeouts of its own but for reaching the server and
-for logging in (`limits`).
+on as such, a broken connection breaks the other. The proxy has no timeouts of its own but for reaching the server.
 """
 
 from __future__ import annotations
@@ -32,6 +31,7 @@ from proxy.results import NO_WATCH, Watch
 from proxy.sink import GuardedSink, Nowhere, Sink
 from proxy.tls import client_context, server_context
 
+CONNECT_SECONDS = 10.0
 # How long the server may take to refuse the login that ends an unfinished handshake.
 FAREWELL_SECONDS = 5.0
 BACKLOG = 128
@@ -176,7 +176,6 @@ class _Connection:
         self._handshake: Handshake | None = Handshake(offer_tls=proxy.offered_tls is not None)
         self._observer: Observer | None = None
         self._connecting: asyncio.Task[None] | None = None
-        self._login_timer: asyncio.TimerHandle | None = None
         self._connected = False
         self._closing = False
 
@@ -210,15 +209,16 @@ class _Connection:
     def made(self, leg: Leg) -> None:
         """A side's socket is there."""
         if leg is self.client:
-            loop = asyncio.get_running_loop()
-            self._connecting = loop.create_task(self._connect())
-            if self.limits.login:
-                self._login_timer = loop.call_later(self.limits.login, self._ended_early, leg)
+            self._connecting = asyncio.get_running_loop().create_task(self._connect())
 
     def received(self, side: Side, data: bytes) -> None:
-        """Plain bytes from one side, while it logs in."""
-        assert self._handshake is not None
-        self._act(self._handshake.receive(side, data))
+        """Plain bytes from one side."""
+        if self._observer is None:
+            self._log_in(side, data)
+        elif side is Side.SERVER:
+            self._from_server(data)
+        else:
+            self._from_client(data)
 
     def _from_client(self, data: bytes) -> None:
         """What the client sent, once it is logged in."""
@@ -276,11 +276,11 @@ class _Connection:
         host, port = self._proxy.server
         loop = asyncio.get_running_loop()
         try:
-            async with asyncio.timeout(self.limits.connect):
+            async with asyncio.timeout(CONNECT_SECONDS):
                 await loop.create_connection(lambda: self.server, host, port)
         except (OSError, UnicodeError) as error:
             # TimeoutError is an OSError without a text.
-            why = str(error) or f"no answer within {self.limits.connect:g} seconds"
+            why = str(error) or f"no answer within {CONNECT_SECONDS:g} seconds"
             message = f"djproxy: cannot connect to the MySQL server at {host}:{port} ({why})"
             # No greeting, no capabilities, hence no sqlstate: old clients would show it as part of the message.
             self.client.send(packet(0, error_payload(CANNOT_CONNECT, message)))
@@ -291,6 +291,10 @@ class _Connection:
             self._over_when_gone()
         if self._closing:
             asyncio.get_running_loop().call_later(FAREWELL_SECONDS, self.server.close)
+
+    def _log_in(self, side: Side, data: bytes) -> None:
+        assert self._handshake is not None
+        self._act(self._handshake.receive(side, data))
 
     def _act(self, actions: list[Action]) -> None:
         for action in actions:
@@ -327,13 +331,7 @@ class _Connection:
         if not self._proxy.recording:
             self._observer.lose("nothing is recorded")
         self.client.deliver, self.server.deliver = self._from_client, self._from_server
-        self._cancel_login_timer()
         self._write([Connected(self._number, done.thread_id, done.user, done.schema, done.collation)])
-
-    def _cancel_login_timer(self) -> None:
-        if self._login_timer is not None:
-            self._login_timer.cancel()
-            self._login_timer = None
 
     def _ended_early(self, leg: Leg) -> None:
         if leg is self.client and self._handshake is not None:
@@ -346,7 +344,6 @@ class _Connection:
         if self._closing:
             return
         self._closing = True
-        self._cancel_login_timer()
         self.client.close()
         self.server.resume()
         asyncio.get_running_loop().call_later(FAREWELL_SECONDS, self.server.close)
@@ -361,7 +358,6 @@ class _Connection:
         sockets = any(leg.transport is not None and not leg.lost for leg in (self.client, self.server))
         if sockets or not self._connected:
             return
-        self._cancel_login_timer()
         if self._observer is not None:
             self._proxy.journal.write([*self._observer.close(), Closed(self._number)])
             self._observer = None

@@ -31,9 +31,12 @@ COM_SUBSCRIBE_GROUP_REPLICATION_STREAM = 0x21
 COM_STMT_BULK_EXECUTE = 0xFA
 
 PROGRESS_NUMBER = 0xFFFF
+# An EOF packet as it was before DEPRECATE_EOF.
+EOF_LENGTH = 5
 
 _MORE_RESULTS = int(ServerStatus.SERVER_MORE_RESULTS_EXISTS)
 _CURSOR = int(ServerStatus.SERVER_STATUS_CURSOR_EXISTS)
+_LAST_ROW = int(ServerStatus.SERVER_STATUS_LAST_ROW_SENT)
 
 
 class Shape(Enum):
@@ -140,6 +143,22 @@ class ResponseTracker:
         """A command was sent that is answered like this."""
         self._shape = shape
         self._state = _State.BEGIN
+
+    def begin_rows(self) -> None:
+        """A COM_STMT_FETCH was sent, whose rows somebody else is going to look into."""
+        self._shape = Shape.ROWS
+        self._state = _State.ROWS
+
+    def metadata_end(self, sequence: int) -> bytes:
+        """The number of the EOF packet that comes behind the columns, as a byte, when `sequence` is that of the last
+        packet; nothing when there will be none."""
+        ahead = {_State.COLUMNS: self._left + 1, _State.COLUMNS_EOF: 1}.get(self._state)
+        return b"" if ahead is None or self._deprecate_eof else bytes(((sequence + ahead) & 0xFF,))
+
+    @property
+    def last_row_sent(self) -> bool:
+        """Whether a cursor has no more rows."""
+        return bool(self.status & _LAST_ROW)
 
     @property
     def in_result(self) -> bool:
@@ -277,20 +296,14 @@ _PROCESS = {
 
 
 def may_end_response(tail: bytes) -> bool:
-    """Whether the last bytes of a stream may be a packet that ends a response: EOF, OK or ERR.
+    """Whether the last bytes of a stream may be a packet that ends a response: EOF, OK or ERR, with no more to come.
 
     Only that: a row can be made to look like one. Who asks has seen the client speak again, which a client does when
     the response is over.
     """
-    size = len(tail)
-    if size >= 9 and tail[-9:-6] == b"\x05\0\0" and tail[-5] == Header.EOF:
-        return True
-    if size >= 11 and tail[-11:-8] == b"\x07\0\0" and tail[-7] == Header.EOF:
-        return True
-    return any(
-        tail[-length] in (Header.OK, Header.EOF, Header.ERR)
-        and int.from_bytes(tail[-length - 4 : -length - 1], "little") == length
-        for length in range(1, size - 3)
+    return looks_over(tail) or any(
+        int.from_bytes(tail[-length - 4 : -length - 1], "little") == length and _ends(tail[-length:])
+        for length in range(1, len(tail) - 3)
     )
 
 
@@ -301,3 +314,25 @@ def status_at_end(tail: bytes) -> int:
     if len(tail) >= 11 and tail[-11:-8] == b"\x07\0\0" and tail[-7] == Header.EOF:
         return int.from_bytes(tail[-4:-2], "little")
     return 0
+
+
+def looks_over(tail: bytes) -> bool:
+    """The same at a glance: whether there is an EOF, or what stands for it, without more to say."""
+    if tail[-9:-6] == b"\x05\0\0" and tail[-5:-4] == _EOF:
+        return not tail[-2] & _MORE_RESULTS
+    return tail[-11:-8] == b"\x07\0\0" and tail[-7:-6] == _EOF and not tail[-4] & _MORE_RESULTS
+
+
+def _ends(payload: bytes) -> bool:
+    if payload[0] == Header.ERR:
+        return True
+    if payload[0] not in (Header.OK, Header.EOF):
+        return False
+    try:
+        status = Take(payload, 3).integer(2) if len(payload) == EOF_LENGTH else _ok_status(payload)
+    except PeerProtocolError:
+        return False
+    return not status & _MORE_RESULTS
+
+
+_EOF = bytes((Header.EOF,))

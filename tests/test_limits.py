@@ -33,7 +33,7 @@ def _threads(server: PrivateServer) -> list[int]:
 
 
 def test_too_many_connections_are_refused_as_a_server_does(server: PrivateServer, certificate: Certificate) -> None:
-    with RunningRelay((server.host, server.port), certificate, Limits(connections=2)) as relay:
+    with RunningRelay((server.host, server.port), certificate, limits=Limits(connections=2)) as relay:
         first, second = relay.connect(server), relay.connect(server)
         for _ in range(2):
             with pytest.raises(pymysql.OperationalError) as refused:
@@ -126,37 +126,6 @@ def test_without_descriptors_clients_are_refused_and_the_proxy_lives(server: Pri
             process.stdout.close()
 
 
-def test_a_server_that_does_not_accept_in_time(certificate: Certificate) -> None:
-    with contextlib.ExitStack() as stack:
-        deaf = stack.enter_context(socket.socket())
-        deaf.bind(("127.0.0.1", 0))
-        deaf.listen(0)
-        for _ in range(3):
-            waiting = stack.enter_context(socket.socket())
-            waiting.setblocking(False)
-            waiting.connect_ex(deaf.getsockname())
-        relay = stack.enter_context(RunningRelay(deaf.getsockname(), certificate, Limits(connect=0.2)))
-        with pytest.raises(pymysql.OperationalError, match=r"no answer within 0\.2 seconds"):
-            pymysql.connect(host=relay.address[0], port=relay.address[1], user="u", password="p")
-
-
-@pytest.mark.parametrize("says", [b"", b"\x20\0"], ids=["nothing", "half a packet"])
-def test_who_does_not_log_in_is_let_go(server: PrivateServer, certificate: Certificate, says: bytes) -> None:
-    with (
-        RunningRelay((server.host, server.port), certificate, Limits(login=0.3)) as relay,
-        socket.create_connection(relay.address) as silent,
-        relay.connect(server) as other,
-    ):
-        silent.sendall(says)
-        silent.settimeout(20)
-        while silent.recv(4096):
-            pass
-        assert relay.proxy is not None
-        connections = relay.proxy._open
-        _until(lambda: len(connections) == 1)
-        assert _query(other, "SELECT 1") == ((1,),)
-
-
 def test_a_stop_waits_for_open_transactions(server: PrivateServer, certificate: Certificate, database: str) -> None:
     server.execute(f"CREATE TABLE `{database}`.kept (n INT)")
     relay = RunningRelay((server.host, server.port), certificate)
@@ -185,7 +154,7 @@ def test_a_stop_waits_for_open_transactions(server: PrivateServer, certificate: 
 
 def test_both_sockets_are_kept_alive_and_do_not_wait(server: PrivateServer, certificate: Certificate) -> None:
     limits = Limits(keepalive=20, user_timeout=1.5)
-    with RunningRelay((server.host, server.port), certificate, limits) as relay, relay.connect(server):
+    with RunningRelay((server.host, server.port), certificate, limits=limits) as relay, relay.connect(server):
         assert relay.proxy is not None
         (connection,) = relay.proxy._open
         for leg in (connection.client, connection.server):
@@ -208,7 +177,7 @@ NUMBERS = " UNION ALL ".join(f"SELECT {number} AS n" for number in range(30))
 def lively(server: PrivateServer, certificate: Certificate) -> Iterator[RunningRelay]:
     """A relay that asks silent peers soon."""
     limits = Limits(keepalive=1, user_timeout=2)
-    with RunningRelay((server.host, server.port), certificate, limits) as running:
+    with RunningRelay((server.host, server.port), certificate, limits=limits) as running:
         yield running
 
 

@@ -63,8 +63,8 @@ class RunningRelay:
         self,
         server: tuple[str, int],
         certificate: Certificate | None,
-        limits: Limits = DEFAULT,
         watch: Watch = NO_WATCH,
+        limits: Limits = DEFAULT,
     ) -> None:
         self.sink = ListSink()
         self.address = ("", 0)
