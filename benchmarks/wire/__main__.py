@@ -86,7 +86,9 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         if _BULK & set(parts):
             bench.prepare_bulk()
         with ways(server, folder, options.way or NAMES) as found:
-            say(f"{server.flavour} {server.version}, {os.cpu_count()} processors; columns: median, to direct, to router")
+            say(
+                f"{server.flavour} {server.version}, {os.cpu_count()} processors; columns: median, to direct, to router"
+            )
             for part in parts:
                 for tls in {"both": (False, True), "on": (True,), "off": (False,)}[options.tls]:
                     for task in PARTS[part](bench, tls):
@@ -100,7 +102,9 @@ def main() -> int:
     """The command."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.wire", description="Measure what the wire costs.")
     parser.add_argument("--flavour", choices=["mysql", "mariadb"], default="mysql")
-    parser.add_argument("--quick", action="store_true", help=f"{QUICK_ROUNDS} rounds of {QUICK_SECONDS:g} s, for a look")
+    parser.add_argument(
+        "--quick", action="store_true", help=f"{QUICK_ROUNDS} rounds of {QUICK_SECONDS:g} s, for a look"
+    )
     parser.add_argument("--rounds", type=int)
     parser.add_argument("--seconds", type=float, help="how long a round of statements or logins lasts")
     parser.add_argument("--part", choices=list(PARTS), action="append")
