@@ -2,9 +2,7 @@
 
 A response is one of the shapes below. The first byte of a packet tells its kind only together with where it stands:
 
-* 0x00 is an OK packet where a result may begin, but a row whose first column is empty among rows; and where
-  OPTIONAL_RESULTSET_METADATA is agreed on, a result's head may begin with it too (metadata left out), which then is
-  shorter than any OK packet.
+* 0x00 is an OK packet where a result may begin, but a row whose first column is empty among rows.
 * 0xFE is an EOF packet (or, under DEPRECATE_EOF, an OK packet) among rows, but only when it is short enough: a row may
   begin with it when its first column takes more than 16 MB.
 * 0xFB asks for a local file where a result may begin; among rows it is a NULL in the first column.
@@ -203,7 +201,7 @@ class ResponseTracker:
         raise PeerProtocolError(f"an answer to a command that has none ({self._shape.name})")
 
     def _process_result_head(self, first: int, payload: bytes, length: int) -> int:
-        if first == Header.OK and (length >= SHORTEST_OK or not self._optional_metadata):
+        if first == Header.OK:
             self.status = _ok_status(payload)
             return Mark.BEGUN | Mark.OK | self._next_result()
         if first == Header.LOCAL_INFILE:
@@ -213,10 +211,9 @@ class ResponseTracker:
             self.status = Take(payload, 3).integer(2)
             return Mark.BEGUN | self._next_result()
         take = Take(payload)
-        described = take.integer(1) if self._optional_metadata else 1
         columns = take.length_encoded()
-        if self._cached_metadata:
-            described = take.integer(1)
+        # MySQL's reference has the flag before the count, its servers send it as MariaDB's do.
+        described = take.integer(1) if self._optional_metadata or self._cached_metadata else 1
         self._left = columns if described else 0
         self._state = _State.COLUMNS
         if not self._left:
@@ -262,7 +259,7 @@ class ResponseTracker:
         take.fixed(3)
         described = not (self._optional_metadata and take.left and not take.integer(1))
         ends = 0 if self._deprecate_eof else 1
-        self._left = sum(count + ends for count in groups if count) if described else 0
+        self._left = sum(count * described + ends for count in groups if count)
         self._state = _State.DEFINITIONS
         return Mark.BEGUN | (Mark.NOTHING if self._left else Mark.END)
 

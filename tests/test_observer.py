@@ -192,14 +192,20 @@ def test_query_attributes_are_stepped_over() -> None:
     assert not talk.observer.lost
 
 
-def test_metadata_that_is_left_out() -> None:
-    capabilities = NEW | Capabilities.CLIENT_OPTIONAL_RESULTSET_METADATA
-    talk = Talk(capabilities).client(query(b"SELECT 1; SELECT 2; SELECT 3"))
-    talk.server(frames(b"\0\x02", b"\x011\x012", eof(NEW, MORE)))
-    talk.server(frames(b"\1\x01", COLUMN, b"\x011", eof(NEW, MORE)))
+@BOTH
+def test_metadata_that_is_left_out(capabilities: Capabilities) -> None:
+    """SET resultset_metadata = NONE: the definitions are missing, but not the EOF packet behind them."""
+    end = [] if capabilities & Capabilities.CLIENT_DEPRECATE_EOF else [eof(capabilities)]
+    talk = Talk(capabilities | Capabilities.CLIENT_OPTIONAL_RESULTSET_METADATA)
+    talk.client(query(b"SELECT 1, 2; SELECT 2; SELECT 3"))
+    talk.server(frames(b"\x02\0", *end, b"\x011\x012", eof(capabilities, MORE)))
+    talk.server(frames(b"\x01\1", COLUMN, *end, b"\x011", eof(capabilities, MORE)))
     talk.server(frames(ok()))
-    assert talk.events == [executed(b"SELECT 1"), executed(b"SELECT 2"), executed(b"SELECT 3")]
+    assert talk.events == [executed(b"SELECT 1, 2"), executed(b"SELECT 2"), executed(b"SELECT 3")]
     assert talk.observer.idle
+    talk.client(prepare(b"SELECT ?, ?") + query(b"SELECT 4"))
+    talk.server(frames(b"\0" + struct.pack("<IHHBHB", 1, 2, 2, 0, 0, 0), *end, *end) + frames(b"\x01\0", *end))
+    assert talk.events[3:] == [executed(b"SELECT 4")]
 
 
 def test_metadata_that_mariadb_knows_the_client_has() -> None:

@@ -25,7 +25,7 @@ import pytest
 import uvloop
 
 from examples.private_server import PrivateServer
-from proxy.certificates import Certificate, default_certificate
+from proxy.certificates import Certificate
 from proxy.errors import InputError
 from proxy.events import Closed, Connected, Event, Executed, Lost, Noted, UserChanged
 from proxy.leg import WRITE_BUFFER
@@ -109,11 +109,6 @@ class RunningRelay:
         while not found(self.sink.events):
             assert time.monotonic() < deadline, self.sink.events
             time.sleep(0.01)
-
-
-@pytest.fixture(scope="session")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
-    return default_certificate(tmp_path_factory.mktemp("certificates"))
 
 
 @pytest.fixture
