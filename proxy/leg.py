@@ -101,9 +101,9 @@ class Leg(asyncio.Protocol):
         self._tls.send(data)
         self._flush()
 
-    def start_tls(self, context: ssl.SSLContext, early: bytes) -> None:
-        """Speak TLS from here on; the client leg answers a handshake, the server leg begins one."""
-        self._tls = TlsLeg(context, server_side=self.side is Side.CLIENT)
+    def start_tls(self, context: ssl.SSLContext, early: bytes, host: str | None = None) -> None:
+        """Speak TLS from here on; the client leg answers a handshake, the server leg begins one with `host`."""
+        self._tls = TlsLeg(context, server_side=self.side is Side.CLIENT, host=host)
         if self.side is Side.SERVER:
             self._tls.start()
             self._flush()

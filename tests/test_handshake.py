@@ -9,8 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mysql_mimic.types import Capabilities
 
-from proxy.handshake import LONGEST_PACKET, Done, Fail, Greeting, Handshake, Send, StartTls, State
+from proxy.handshake import LONGEST_PACKET, Done, Fail, Handshake, Send, StartTls, State
+from proxy.login import Greeting
 from proxy.protocol import ExtendedCapabilities, PeerProtocolError, Side, packet
+from proxy.security import Legs
 
 MASKED = Capabilities.CLIENT_SSL
 MYSQL = Capabilities(0xFFFFFFFF)
@@ -100,7 +102,7 @@ class Wire:
 
 
 def wire(*, offer_tls: bool = True) -> Wire:
-    return Wire(Handshake(offer_tls=offer_tls))
+    return Wire(Handshake(Legs(offers=offer_tls)))
 
 
 @pytest.mark.parametrize("step", [1, 3, 1 << 30])

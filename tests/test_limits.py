@@ -21,9 +21,7 @@ from proxy.certificates import Certificate
 from proxy.events import Closed
 from proxy.limits import Limits, allow_descriptors
 from proxy.relay import TOO_MANY
-from tests.test_relay import PLAIN, RunningRelay, _query, _until, certificate
-
-__all__ = ["certificate"]
+from tests.test_relay import PLAIN, RunningRelay, _query, _until
 
 
 def _threads(server: PrivateServer) -> list[int]:

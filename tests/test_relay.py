@@ -31,6 +31,7 @@ from proxy.events import Closed, Connected, Event, Executed, Lost, Noted, UserCh
 from proxy.leg import WRITE_BUFFER
 from proxy.limits import DEFAULT, Limits
 from proxy.relay import Proxy
+from proxy.relay_options import RelayOptions
 from proxy.results import NO_WATCH, Watch
 from tests.fault import FaultProxy
 
@@ -69,7 +70,7 @@ class RunningRelay:
         self.sink = ListSink()
         self.address = ("", 0)
         self.proxy: Proxy | None = None
-        self._arguments = (*server, certificate, self.sink, watch, limits)
+        self._arguments = (*server, certificate, self.sink, watch, RelayOptions(limits=limits))
         self._loop = uvloop.new_event_loop()
         self._started: Future[None] = Future()
         self._thread = threading.Thread(target=self._run, daemon=True)

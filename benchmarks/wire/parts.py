@@ -6,7 +6,6 @@ import re
 import shutil
 import statistics
 import subprocess
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -17,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.wire.paths import PASSWORD, SCHEMA, USER, Missing, Way
-from benchmarks.wire.processes import cpu_seconds, resident_mb, wait_until
+from benchmarks.wire.processes import cpu_seconds, resident_mb
 from examples.private_server import PrivateServer
 
 TABLE_ROWS = 10_000
@@ -224,7 +223,7 @@ class Bench:
     # -- clients
 
     def _sysbench(self, script: str, port: int, command: str, *options: str) -> str:
-        told = [f"--mysql-host=127.0.0.1", f"--mysql-port={port}", f"--mysql-user={USER}"]
+        told = ["--mysql-host=127.0.0.1", f"--mysql-port={port}", f"--mysql-user={USER}"]
         told += [f"--mysql-password={PASSWORD}", f"--mysql-db={SCHEMA}", f"--table-size={TABLE_ROWS}", *options]
         done = subprocess.run(
             ["sysbench", script, *told, command], capture_output=True, text=True, check=False, cwd=self._folder
