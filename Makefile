@@ -1,4 +1,4 @@
-.PHONY: demo test lint torture tpch bench compat fuzz
+.PHONY: demo test lint torture nested tpch bench compat fuzz
 
 demo:
 	scripts/demo
@@ -12,6 +12,10 @@ lint:
 # QUERIES=20000 SEED=1 FLAVOUR=both
 torture:
 	scripts/torture --queries $(or $(QUERIES),20000) --seed $(or $(SEED),1) --flavour $(or $(FLAVOUR),both)
+
+# COUNT=1000 SEED=1: expressions for each DataJoint line and flavour
+nested:
+	scripts/nested --count $(or $(COUNT),1000) --seed $(or $(SEED),1)
 
 # make tpch SCALE="0.01 0.1" FLAVOUR=mysql QUERIES="6 17": see docs/tpch.md
 SCALE ?= 0.01

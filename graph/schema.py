@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column as information_schema.COLUMNS describes it (`data_type` and `column_type` in lower case)."""
+    """A column as information_schema.COLUMNS describes it (`data_type` and `column_type` in lower case).
+
+    `invisible`: neither `*` nor NATURAL JOIN means it.
+    """
 
     name: str
     data_type: str
@@ -29,6 +32,7 @@ class Column:
     charset: str | None = None
     collation: str | None = None
     generated: bool = False
+    invisible: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,6 +205,7 @@ class _Reader:
                     charset,
                     collation,
                     bool(_GENERATED.search(extra or "")),
+                    "INVISIBLE" in (extra or "").upper(),
                 )
             )
         return columns

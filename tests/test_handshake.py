@@ -9,10 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mysql_mimic.types import Capabilities
 
-from proxy.handshake import LONGEST_PACKET, Done, Fail, Greeting, Handshake, Send, StartTls, State
+from proxy.handshake import LONGEST_PACKET, Done, Fail, Handshake, Send, StartTls, State
+from proxy.login import Greeting
 from proxy.protocol import ExtendedCapabilities, PeerProtocolError, Side, packet
+from proxy.security import Legs
 
-MASKED = Capabilities.CLIENT_COMPRESS | Capabilities.CLIENT_ZSTD_COMPRESSION_ALGORITHM | Capabilities.CLIENT_SSL
+MASKED = Capabilities.CLIENT_SSL
 MYSQL = Capabilities(0xFFFFFFFF)
 MARIADB = Capabilities(0x81FFF7FE | Capabilities.CLIENT_SSL | Capabilities.CLIENT_COMPRESS)
 NONCE = b"abcdefgh", b"ijklmnopqrst\0"
@@ -100,7 +102,7 @@ class Wire:
 
 
 def wire(*, offer_tls: bool = True) -> Wire:
-    return Wire(Handshake(offer_tls=offer_tls))
+    return Wire(Handshake(Legs(offers=offer_tls)))
 
 
 @pytest.mark.parametrize("step", [1, 3, 1 << 30])
@@ -120,7 +122,7 @@ def test_a_plain_login(step: int) -> None:
     assert plain.order[-2:] == ["Done CLIENT", "Send CLIENT"]
 
 
-def test_only_three_bits_of_the_greeting_change() -> None:
+def test_only_one_bit_of_the_greeting_changes() -> None:
     for offer_tls in (False, True):
         for capabilities in (MYSQL, MARIADB, MYSQL & ~Capabilities.CLIENT_SSL):
             one = wire(offer_tls=offer_tls)
@@ -154,12 +156,15 @@ def test_an_ssl_request_is_known_by_its_flag_not_its_length() -> None:
     assert [start.side for start in tls.tls] == [Side.CLIENT]
 
 
-def test_the_client_does_not_get_compression_by_asking() -> None:
+def test_compression_is_between_the_two_ends() -> None:
     plain = wire()
     plain.feed(Side.SERVER, packet(0, greeting(MYSQL)))
-    asked = CLIENT_FLAGS | Capabilities.CLIENT_COMPRESS | Capabilities.CLIENT_ZSTD_COMPRESSION_ALGORITHM
+    asked = CLIENT_FLAGS | Capabilities.CLIENT_ZSTD_COMPRESSION_ALGORITHM
     plain.feed(Side.CLIENT, packet(1, response(asked)))
-    assert plain.server == packet(1, response())
+    assert plain.server == packet(1, response(asked))
+    plain.feed(Side.SERVER, packet(2, OK) + b"compressed")
+    assert plain.done is not None and plain.done.capabilities & Capabilities.CLIENT_ZSTD_COMPRESSION_ALGORITHM
+    assert plain.handshake.leftover(Side.SERVER) == b"compressed"
 
 
 def test_auth_packets_pass_with_each_legs_own_numbers() -> None:

@@ -55,7 +55,9 @@ def test_a_change_that_reads_only_itself_is_a_write() -> None:
     ("sql", "reason"),
     [
         ("UPDATE a JOIN b USING (id) SET x = 1", "write table.column"),
-        ("UPDATE a SET x = (SELECT MAX(z) FROM b WHERE b.id = a.id)", "no table of it has the column a.id"),
+        ("UPDATE a SET x = (SELECT MAX(z) FROM b WHERE b.id = a.id)", "looks at a, whose rows are not known any more"),
+        ("UPDATE a SET x = 1 WHERE EXISTS (SELECT 1 FROM b WHERE b.id = a.id)", "looks at a, whose rows"),
+        ("DELETE c FROM a AS c JOIN b USING (id) WHERE c.x IN (SELECT z FROM b AS d WHERE d.n = c.y)", "looks at c,"),
     ],
 )
 def test_what_cannot_be_told_says_so(sql: str, reason: str) -> None:

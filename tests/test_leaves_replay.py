@@ -28,6 +28,7 @@ TABLES = {
     "PRIMARY KEY (subject, session, trial)",
     "probe": "probe INT NOT NULL, kind VARCHAR(8), meta JSON, PRIMARY KEY (probe)",
     "pair": "subject VARCHAR(16) NOT NULL, s1 INT NOT NULL, s2 INT NOT NULL, PRIMARY KEY (subject, s1, s2)",
+    "noted": "subject VARCHAR(16) NOT NULL, session INT INVISIBLE, note VARCHAR(8), PRIMARY KEY (subject)",
 }
 ROWS: dict[str, list[tuple[Any, ...]]] = {
     "subject": [("a", "mouse", 1.5), ("b", "rat", 2.5), ("c", "mouse", None), ("d", None, 0.1)],
@@ -52,6 +53,7 @@ ROWS: dict[str, list[tuple[Any, ...]]] = {
     ],
     "probe": [(1, "np1", '{"a": {"b": 3}}'), (2, "np2", '{"a": {"b": 4}}'), (3, "np2", None)],
     "pair": [("a", 1, 2), ("b", 2, 1), ("c", 1, 2)],
+    "noted": [("a", 7, "x"), ("b", 8, "y"), ("c", 1, None)],
 }
 VIEWS = {
     "fast": "SELECT subject, session, trial FROM `{S}`.trial WHERE rt < 0.5",
@@ -106,9 +108,10 @@ class Lab:
     def fill(self, schema: str, table: str, rows: set[tuple[Any, ...]]) -> None:
         self.run(f"DELETE FROM {schema}.`{table}`")
         if rows:
-            marks = ",".join(["%s"] * len(TABLES[table].split(", PRIMARY")[0].split(", ")))
+            names = [column.split()[0] for column in TABLES[table].split(", PRIMARY")[0].split(", ")]
+            into, marks = ", ".join(names), ", ".join(["%s"] * len(names))
             with self.connection.cursor() as cursor:
-                cursor.executemany(f"INSERT INTO {schema}.`{table}` VALUES ({marks})", sorted(rows, key=repr))
+                cursor.executemany(f"INSERT INTO {schema}.`{table}` ({into}) VALUES ({marks})", sorted(rows, key=repr))
 
     def fill_copy(self, rows: Rows) -> None:
         for table in TABLES:
@@ -197,7 +200,7 @@ def replay_text(lab: Lab, resolution: Resolution) -> str:
 @pytest.mark.parametrize(("name", "law", "sql"), queries(), ids=[name for name, _, _ in queries()])
 def test_rules_answer_as_the_source(lab: Lab, name: str, law: str, sql: str) -> None:
     if law == "mysql" and lab.server.flavour != "mysql":
-        with pytest.raises(pymysql.err.ProgrammingError):
+        with pytest.raises((pymysql.err.ProgrammingError, pymysql.err.OperationalError), match=r"\((1064|1054|4078),"):
             lab.answer(sql, lab.source)
         return
     resolution = lab.resolve(sql)

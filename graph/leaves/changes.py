@@ -29,6 +29,7 @@ def reading_side(change: exp.Update | exp.Delete) -> tuple[exp.Query, exp.Table 
     read = [table for table in tables if table.alias_or_name.lower() not in changed]
     if read:
         parts.insert(0, _from_others(change, holder, read, changed))
+    _check_outward(parts, {table.alias_or_name.lower() for table in tables})
     query: exp.Query = parts[0] if parts else exp.select("1")
     for part in parts[1:]:
         query = exp.Union(this=query, expression=part, distinct=False)
@@ -37,6 +38,18 @@ def reading_side(change: exp.Update | exp.Delete) -> tuple[exp.Query, exp.Table 
     first = next((table for table in tables if table.alias_or_name.lower() in changed), None)
     target = exp.Table(this=first.this.copy(), db=first.args.get("db")) if isinstance(first, exp.Table) else None
     return query, target
+
+
+def _check_outward(parts: list[exp.Select], names: set[str]) -> None:
+    """Raises Unreadable for a part that looks at a row of the change from inside a subquery or a table function."""
+    for part in parts:
+        own = {table.alias_or_name.lower() for table in part.find_all(exp.Table, exp.Subquery, exp.Lateral)}
+        for column in part.find_all(exp.Column):
+            if column.table.lower() in names - own:
+                raise Unreadable(
+                    f"a subquery or derived table of it looks at {column.table}, whose rows are not known any more; "
+                    "record a SELECT of what it reads"
+                )
 
 
 def _start(change: exp.Update | exp.Delete) -> exp.Expr:

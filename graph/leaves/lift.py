@@ -49,8 +49,8 @@ def lift(place: Link, branch: exp.Query, prepared: Prepared, *, compare: bool = 
 
     The conjunct that held it becomes TRUE. Of a correlated subquery only FROM and WHERE are left: all rows that its
     value is made of; its IN counts rows too where the comparison is NULL, unless it is a condition to be met, since an
-    unknown is not the same as a no. Without `compare` an IN's operands do not matter. Raises Unreadable when a derived
-    table inside it looks outwards.
+    unknown is not the same as a no. Without `compare` an IN's operands do not matter. With a derived table inside it
+    that looks outwards, the join is LATERAL. Raises Unreadable when that looks at the select list of the parent.
     """
     parent = place.parent
     condition = place.container if isinstance(place.container, exp.In) and compare else None
@@ -62,7 +62,11 @@ def lift(place: Link, branch: exp.Query, prepared: Prepared, *, compare: bool = 
         outward = _compared(lifted, operands, place, prepared)
     if place.conjunct is not None:
         place.conjunct.set("this", exp.true())
-    node = exp.Subquery(this=lifted.query, alias=exp.TableAlias(this=exp.to_identifier(_alias(place), quoted=True)))
+    alias = exp.TableAlias(this=exp.to_identifier(_alias(place), quoted=True))
+    node: exp.Expr = exp.Subquery(this=lifted.query)
+    if _sources_look_out(lifted.query):
+        node = exp.Lateral(this=node)
+    node.set("alias", alias)
     if parent.args.get("from_") is None:
         parent.set("from_", exp.From(this=node))
     else:
@@ -74,6 +78,19 @@ def lift(place: Link, branch: exp.Query, prepared: Prepared, *, compare: bool = 
         else:
             add_conjunct(parent, settled)
     return lifted
+
+
+def _sources_look_out(query: exp.Query) -> bool:
+    """Whether a derived table of a block looks further out than at the tables beside it."""
+    if not isinstance(query, exp.Select):
+        return False
+    derived = [inner for source in sources(query) if (inner := derived_query(source)) is not None]
+    outward = [
+        column for inner in derived for column in free_columns(inner) if column.meta["owner"] != query.meta.get("block")
+    ]
+    if any(column.meta.get("item") for column in outward):
+        raise Unreadable("a derived table inside its subquery looks at the select list of the query around that")
+    return bool(outward)
 
 
 def _alias(place: Link) -> str:
@@ -136,10 +153,6 @@ def _opened(lifted: Lifted, operands: list[exp.Expr], place: Link, prepared: Pre
     select = lifted.query
     if not isinstance(select, exp.Select):
         raise Unreadable("a subquery that looks at the query around it is no SELECT")
-    for source in sources(select):
-        inner = derived_query(source)
-        if inner is not None and not isinstance(source.node, exp.Lateral) and free_columns(inner):
-            raise Unreadable("a derived table inside its subquery looks at the query around that")
     items = list(select.expressions)
     loose = _nullable(place, prepared) if operands and place.kind is not LinkKind.IN else [False] * len(operands)
     for part in ("group", "having", "order", "limit", "offset", "distinct", "windows"):

@@ -10,6 +10,7 @@ from sqlglot import exp
 from graph.leaves.conjuncts import clause_conjuncts
 from graph.leaves.scope import (
     Prepared,
+    behind,
     block_columns,
     derived_query,
     find_source,
@@ -17,6 +18,7 @@ from graph.leaves.scope import (
     is_judged,
     is_limited,
     is_rolled_up,
+    outputs,
     sources,
     subqueries,
     windows,
@@ -192,12 +194,44 @@ def judged_occurrences(place: Link, prepared: Prepared) -> list[int]:
     if place.kind is LinkKind.FROM:
         return found
     for column in block_columns(place.parent, place.container):
-        source = find_source(place.parent, column, prepared)
-        if source is not None and source.optional:
-            inner = derived_query(source)
-            here = from_occurrences(inner) if inner is not None else [source.occurrence]
-            found += [number for number in here if number is not None and number not in found]
-    return found
+        found += _optional_behind(place.parent, column, prepared)
+    return list(dict.fromkeys(found))
+
+
+def _optional_behind(select: exp.Select, column: exp.Column, prepared: Prepared) -> list[int]:
+    """The optional occurrences that a column's value comes from, through derived tables.
+
+    Others of a derived table are left out: a row of theirs that nobody asked for may be missing in the slice.
+    """
+    item = behind(select, column)
+    if item is not None:
+        return [n for each in block_columns(select, item) for n in _optional_behind(select, each, prepared)]
+    source = find_source(select, column, prepared)
+    if source is None:
+        return []
+    inner = derived_query(source)
+    if inner is None:
+        return [source.occurrence] if source.optional and source.occurrence is not None else []
+    kept = kept_occurrences(inner) if source.optional else []
+    return [*kept, *_optional_behind_output(inner, outputs(inner, prepared), column.name, prepared)]
+
+
+def _optional_behind_output(query: exp.Expr, names: list[str], name: str, prepared: Prepared) -> list[int]:
+    """The optional occurrences that the column of a query's result comes from which has the place of `name`."""
+    if isinstance(query, exp.Subquery):
+        return _optional_behind_output(query.this, names, name, prepared)
+    if isinstance(query, exp.SetOperation):
+        branches = (query.this, query.expression)
+        return [n for branch in branches for n in _optional_behind_output(branch, names, name, prepared)]
+    if not isinstance(query, exp.Select):
+        return []
+    return [
+        number
+        for output, projection in zip(names, query.expressions, strict=False)
+        if output.lower() == name.lower()
+        for each in block_columns(query, projection)
+        for number in _optional_behind(query, each, prepared)
+    ]
 
 
 def in_occurrences(query: exp.Expr) -> list[int]:

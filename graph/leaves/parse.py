@@ -32,7 +32,7 @@ from graph.leaves.tokens import (
     restore,
     single_parentheses,
 )
-from graph.leaves.unreadable import Unreadable
+from graph.leaves.unreadable import ReadsNothing, Unreadable
 from graph.scan import ansi_quotes, backslash_escapes, open_comments
 from graph.statement import Session
 
@@ -104,7 +104,7 @@ def parse(sql: str, session: Session) -> Query:
     """The query that a SELECT-like statement holds.
 
     Raises Unreadable with a reason: a syntax that sqlglot does not know, nesting beyond its depth, a statement that is
-    no query.
+    no query. Raises ReadsNothing for a CREATE that takes its rows from nowhere.
     """
     words = modes(session)
     try:
@@ -228,7 +228,11 @@ def _unwrapped(tree: exp.Subquery) -> exp.Expr:
 def _written_query(verb: str, tokens: Sequence[Token], text: _Text) -> Query:
     """INSERT/REPLACE/CREATE TABLE … SELECT: the SELECT alone is parsed, so that what surrounds it (ON DUPLICATE KEY
     UPDATE, table options) cannot fail it."""
+    if verb == "CREATE" and not _creates_table(tokens):
+        raise ReadsNothing("CREATE reads no rows")
     start = _query_start(tokens)
+    if start is None and verb == "CREATE":
+        raise ReadsNothing("CREATE reads no rows")
     if start is None:
         raise Unreadable(f"{verb} with no SELECT at its top level")
     end = _duplicate_clause(tokens, start)
@@ -240,10 +244,22 @@ def _written_query(verb: str, tokens: Sequence[Token], text: _Text) -> Query:
     return Query(verb, tree, _target(tokens[:start]))
 
 
+def _creates_table(tokens: Sequence[Token]) -> bool:
+    kinds = [token.token_type for token in tokens[:5] if token.token_type not in _BEFORE_TABLE]
+    return kinds[:2] == [TokenType.CREATE, TokenType.TABLE]
+
+
+_BEFORE_TABLE = frozenset({TokenType.OR, TokenType.REPLACE, TokenType.TEMPORARY})
+#: What a query begins with; the first TABLE of a CREATE TABLE names what is made.
+_QUERY_WORDS = frozenset({TokenType.SELECT, TokenType.WITH, TokenType.TABLE})
+
+
 def _query_start(tokens: Sequence[Token]) -> int | None:
     depth = 0
+    creates = tokens[0].token_type is TokenType.CREATE
+    made = next((i for i, token in enumerate(tokens) if creates and token.token_type is TokenType.TABLE), 0)
     for index, token in enumerate(tokens):
-        if token.token_type in (TokenType.SELECT, TokenType.WITH) and index:
+        if token.token_type in _QUERY_WORDS and index and index != made:
             while depth and index and tokens[index - 1].token_type == TokenType.L_PAREN:
                 index, depth = index - 1, depth - 1
             if depth == 0:

@@ -33,6 +33,7 @@ from graph.leaves.scope import (
     is_grouped,
     is_limited,
     is_rolled_up,
+    shown_columns,
     source_columns,
     sources,
     windows,
@@ -231,7 +232,7 @@ def _selected(select: exp.Select, source: Source, label: str, prepared: Prepared
         if isinstance(inner, exp.Star) or (isinstance(inner, exp.Column) and isinstance(inner.this, exp.Star)):
             qualifier = inner.table if isinstance(inner, exp.Column) else ""
             if not qualifier or qualifier.lower() == source.alias.lower():
-                yield from (name for name in source_columns(source, prepared) if name.lower() == label.lower())
+                yield from (name for name in shown_columns(source, prepared) if name.lower() == label.lower())
         elif isinstance(inner, exp.Column) and item.alias_or_name.lower() == label.lower():
             meant = find_source(select, inner, prepared)
             if meant is not None and meant.alias.lower() == source.alias.lower():
@@ -256,7 +257,8 @@ def _merged(select: exp.Select, name: str, prepared: Prepared) -> list[Source]:
         if any(offered.lower() == name.lower() for offered in source_columns(source, prepared)):
             join = source.join
             using = [] if join is None else [column.name.lower() for column in join.args.get("using") or []]
-            natural = join is not None and (join.method or "").upper() == "NATURAL"
+            shown = any(each.lower() == name.lower() for each in shown_columns(source, prepared))
+            natural = join is not None and (join.method or "").upper() == "NATURAL" and shown
             if not found or natural or name.lower() in using:
                 found.append(source)
     return found

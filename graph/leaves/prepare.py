@@ -286,27 +286,42 @@ def _mark_subqueries(prepared: Prepared) -> None:
                 condition.meta["joined"] = not condition.meta["correlated"]
     for number, node in enumerate(node for root in prepared.roots for node in _in_order(root)):
         node.meta["conjunct" if isinstance(node, exp.Paren) else "list"] = number
+    judged = _judged_joins(prepared)
     for select in prepared.blocks():
         for conjunct in all_conjuncts(select):
-            conjunct.meta["settled"] = _is_settled(select, conjunct, prepared)
+            conjunct.meta["settled"] = _is_settled(select, conjunct, judged, prepared)
 
 
-def _is_settled(select: exp.Select, conjunct: exp.Paren, prepared: Prepared) -> bool:
+def _is_settled(select: exp.Select, conjunct: exp.Paren, judged: set[int], prepared: Prepared) -> bool:
     """Whether a condition over rows of the slice comes out as on the source, or at most lets fewer rows through.
 
     Not so when it holds a subquery that judges, or looks at the value of one, or at the optional side of an outer join
-    that one decides. What it sees of aggregates and of other outer joins is as on the source by their own guards.
+    whose partners one decides on. What it sees of aggregates and of other outer joins is as on the source by their own
+    guards.
     """
     if has_judging_subquery(conjunct):
         return False
     causes = {taint.cause for taint in taints_of(select, conjunct, prepared)}
-    judged = {
-        join.meta["join"]
-        for root in prepared.roots
-        for join in root.find_all(exp.Join)
-        if any(has_judging_subquery(each) for each in on_conjuncts(join))
-    }
     return not any(kind == "value" or (kind == "outer" and number in judged) for kind, number in causes)
+
+
+def _judged_joins(prepared: Prepared) -> set[int]:
+    """The outer joins of which a subquery decides who is a partner: in their ON, or in what they join."""
+    found: set[int] = set()
+    for select in prepared.blocks():
+        found |= {
+            int(join.meta["join"])
+            for join in joins_of(select)
+            if any(has_judging_subquery(each) for each in on_conjuncts(join))
+        }
+        for source in sources(select):
+            if source.optional and derived_query(source) is not None and _judges_rows(source.node):
+                found |= {int(join.meta["join"]) for join in source.outer}
+    return found
+
+
+def _judges_rows(node: exp.Expr) -> bool:
+    return any(has_judging_subquery(each) for block in blocks(node) for each in all_conjuncts(block))
 
 
 def _in_order(query: exp.Expr) -> Iterator[exp.Expr]:
@@ -356,11 +371,17 @@ def _having_to_where(select: exp.Select, prepared: Prepared) -> None:
         return
     kept: list[exp.Expr] = []
     for conjunct in having:
-        if _without_aliases(select, conjunct, prepared):
+        if not _has_list_of_rows(conjunct) and _without_aliases(select, conjunct, prepared):
             add_conjunct(select, conjunct.this)
         else:
             kept.append(conjunct.this)
     set_conjuncts(select, "having", kept)
+
+
+def _has_list_of_rows(conjunct: exp.Expr) -> bool:
+    """Whether rows are compared with a list of rows: MariaDB's WHERE takes `(NULL, 1) IN ((2, 3))` for unknown, its
+    HAVING for false."""
+    return any(isinstance(found.this.unnest(), exp.Tuple) and found.expressions for found in conjunct.find_all(exp.In))
 
 
 def _without_aliases(select: exp.Select, conjunct: exp.Paren, prepared: Prepared) -> bool:

@@ -13,7 +13,7 @@ from sqlglot import exp
 from graph.leaves.classify import NOT_DATA_VERBS, classify, count_text, exists_query, preview_text
 from graph.leaves.parse import Query, parse
 from graph.leaves.render import render_for_people
-from graph.leaves.unreadable import Unreadable
+from graph.leaves.unreadable import ReadsNothing, Unreadable
 from graph.names import TableName
 from graph.scan import verb as first_word
 from graph.statement import Session, StatementClass
@@ -52,7 +52,7 @@ class Reading:
 def read(sql: str, session: Session) -> Reading:
     """Reads one statement. Never raises: what cannot be read is UNRESOLVED, with the reason."""
     verb = first_word(sql).upper()
-    if verb in NOT_DATA_VERBS and not (verb == "CREATE" and re.search(r"\bselect\b", sql, re.IGNORECASE)):
+    if verb in NOT_DATA_VERBS and not (verb == "CREATE" and _MAY_COPY.search(sql)):
         return Reading(verb, StatementClass.NOT_DATA, f"{verb} reads no rows")
     if verb in _UNFOLLOWED:
         return Reading(verb, StatementClass.UNRESOLVED, _UNFOLLOWED[verb])
@@ -68,12 +68,16 @@ def read(sql: str, session: Session) -> Reading:
             _bounded(count_text(query.tree)),
             _bounded(preview_text(query.tree)),
         )
+    except ReadsNothing as nothing:
+        return Reading(verb, StatementClass.NOT_DATA, str(nothing))
     except Unreadable as error:
         return Reading(verb, StatementClass.UNRESOLVED, str(error))
     except RecursionError:
         return Reading(verb, StatementClass.UNRESOLVED, "it is nested too deeply to be parsed")
 
 
+#: A CREATE TABLE that may take rows from a SELECT, or from another TABLE.
+_MAY_COPY = re.compile(r"\bselect\b|\btable\b.*\btable\b", re.IGNORECASE | re.DOTALL)
 _UNFOLLOWED = {
     "CALL": "a stored procedure: what it reads does not show on the wire; run its SELECTs by themselves",
     "DO": "DO may read rows through a function or subquery; use SELECT instead",

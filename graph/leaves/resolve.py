@@ -26,7 +26,7 @@ from graph.leaves.prepare import prepare
 from graph.leaves.render import render
 from graph.leaves.rules import Output, Role, Rule, RuleKind
 from graph.leaves.scope import Prepared, is_grouped, is_limited, is_rolled_up
-from graph.leaves.unreadable import Unreadable
+from graph.leaves.unreadable import ReadsNothing, Unreadable
 from graph.names import TableName
 from graph.schema import Schema, Table
 from graph.statement import Session, Statement, StatementClass
@@ -57,6 +57,8 @@ def resolve(statement: Statement, schema: Schema) -> Resolution:
         if verdict.statement_class not in (StatementClass.DATA, StatementClass.CHECK):
             return Resolution(verdict.statement_class, verdict.reason)
         return _resolve(statement, query, verdict, schema)
+    except ReadsNothing as nothing:
+        return Resolution(StatementClass.NOT_DATA, str(nothing))
     except Unreadable as error:
         return Resolution(StatementClass.UNRESOLVED, str(error))
     except RecursionError:

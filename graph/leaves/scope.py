@@ -177,13 +177,20 @@ def derived_query(source: Source) -> exp.Query | None:
 
 
 def source_columns(source: Source, prepared: Prepared) -> list[str]:
-    """The column names that a source offers."""
+    """The column names that a source offers, invisible ones among them."""
     if source.occurrence is not None:
         return [column.name for column in prepared.tables[source.occurrence].columns]
     if is_opaque(source.node):
         named = source.node.meta.get("columns")
         return list(named) if named else outputs(prepared.roots[source.node.meta["start"]], prepared)
     return outputs(inner_query(source.node.this if isinstance(source.node, exp.Lateral) else source.node), prepared)
+
+
+def shown_columns(source: Source, prepared: Prepared) -> list[str]:
+    """The column names that `*` and NATURAL JOIN mean."""
+    if source.occurrence is not None:
+        return [column.name for column in prepared.tables[source.occurrence].columns if not column.invisible]
+    return source_columns(source, prepared)
 
 
 def outputs(query: exp.Expr, prepared: Prepared) -> list[str]:
@@ -277,7 +284,7 @@ def compared_names(select: exp.Select, prepared: Prepared) -> set[str]:
     found: set[str] = set()
     seen: set[str] = set()
     for source in sources(select):
-        names = {name.lower() for name in source_columns(source, prepared)}
+        names = {name.lower() for name in shown_columns(source, prepared)}
         join = source.join
         if join is not None and (join.method or "").upper() == "NATURAL":
             found |= names & seen

@@ -12,7 +12,7 @@ from graph.leaves.scope import (
     name_columns,
     outputs,
     own_columns,
-    source_columns,
+    shown_columns,
     sources,
 )
 from graph.leaves.unreadable import Unreadable
@@ -97,7 +97,7 @@ def _stars(select: exp.Select, prepared: Prepared) -> None:
             items += [_column(source, name) for source, name in _of_from(select, prepared)]
         elif _is_star(item):
             wanted = [source for source in sources(select) if source.alias.lower() == item.text("table").lower()]
-            items += [_column(source, name) for source in wanted for name in source_columns(source, prepared)]
+            items += [_column(source, name) for source in wanted for name in shown_columns(source, prepared)]
         else:
             items.append(item)
     select.set("expressions", items)
@@ -130,7 +130,7 @@ def _of_node(node: exp.Expr, by_node: dict[int, Source], prepared: Prepared) -> 
         found = _of_node(node.this, by_node, prepared)
     else:
         source = by_node[id(node)]
-        found = [(source, name) for name in source_columns(source, prepared)]
+        found = [(source, name) for name in shown_columns(source, prepared)]
     return _joined(found, node.args.get("joins") or [], by_node, prepared)
 
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from random import Random
 
+from mysql_mimic.types import Capabilities
+
+from proxy.compression import ALGORITHMS, zstd
 from tests.fuzz.script import PACKETS, Happening, Script, Step, in_packets
 from tests.fuzz.targets import SIDES, Login
 
@@ -31,6 +35,7 @@ def seeds(target: str) -> Iterator[bytes]:
         yield as_stream(whole).encode()
         if target == "observer":
             yield from (exchange.encode() for exchange in exchanges(commands))
+            yield from (compressed(commands, flag).encode() for flag in ALGORITHMS)
 
 
 def exchanges(commands: Script) -> Iterator[Script]:
@@ -47,6 +52,21 @@ def exchanges(commands: Script) -> Iterator[Script]:
 def as_stream(script: Script) -> Script:
     """The same conversation, packets' headers among the data."""
     return replace(script, form=script.form & ~PACKETS, slices=0, steps=tuple(script.chunks()))
+
+
+def compressed(commands: Script, flag: Capabilities) -> Script:
+    """The same conversation where the two ends compress: some packets stored, some packed."""
+    steps = []
+    for number, (happening, data) in enumerate(as_stream(commands).steps):
+        packed = data
+        if number % 3:
+            packed = zlib.compress(data) if flag is Capabilities.CLIENT_COMPRESS else zstd.compress(data)
+        before = len(data) if number % 3 else 0
+        head = len(packed).to_bytes(3, "little") + bytes((number & 0xFF,)) + before.to_bytes(3, "little")
+        steps.append(Step(happening, head + packed))
+    return replace(
+        commands, capabilities=commands.capabilities | flag, form=commands.form & ~PACKETS, steps=tuple(steps)
+    )
 
 
 def split(script: Script) -> tuple[Script, Script]:
@@ -87,13 +107,14 @@ def mutated(data: bytes, longest: int, random: Random, mutate: Mutate) -> bytes:
         case 2:
             steps[at] = Step(other.happening, steps[at].data)
         case 3:
-            script = replace(script, slices=random.randrange(8), form=script.form ^ random.choice((0, 0, 1, 2)))
+            script = replace(script, slices=random.randrange(8), form=script.form ^ random.randrange(2))
         case 4:
             script = replace(
                 script,
                 capabilities=script.capabilities ^ 1 << random.randrange(32),
                 extended=script.extended ^ 1 << random.randrange(6),
                 watch=random.randrange(256),
+                legs=random.randrange(256),
             )
         case _:
             steps[at] = Step(steps[at].happening, mutate(steps[at].data, 1 << 12))

@@ -24,7 +24,7 @@ from pymysql.constants import CLIENT, COMMAND
 from pymysql.cursors import SSCursor
 
 from examples.private_server import PrivateServer, flavours
-from tests.fuzz.script import OFFER_TLS, PACKETS, Happening, Script, Step, in_packets, joined
+from tests.fuzz.script import PACKETS, Happening, Script, Step, in_packets, joined
 
 SEEDS = Path(__file__).parent / "seeds"
 #: A mutation of a longer one is mostly a mutation of something dull.
@@ -215,7 +215,7 @@ def seeds() -> Iterator[tuple[str, Script]]:
                 tap.close()
                 for number, steps in enumerate(tap.sessions):
                     whole = [part for step in joined(steps) for part in in_packets(*step)]
-                    yield f"{flavour}-{name}-{number}", Script(0, 0, 0, 0, 0x82, 0, PACKETS | OFFER_TLS, tuple(whole))
+                    yield f"{flavour}-{name}-{number}", Script(0, 0, 0, 0, 0x82, 0, PACKETS, 0, tuple(whole))
 
 
 def main() -> int:

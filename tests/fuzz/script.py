@@ -1,6 +1,6 @@
 """A conversation as a flat string of bytes, which is what a fuzzer mutates.
 
-    head    capabilities(4) extended(1) collation(2) status(2) watch(1) slices(1) form(1)
+    head    capabilities(4) extended(1) collation(2) status(2) watch(1) slices(1) form(1) legs(1)
     step    tag(1) [length(2)] data                     tag: what happens in its low bits, length above (63: two bytes)
 
 Every string of bytes is a script: what is missing reads as nothing. In *packets* form a step's data is a sequence
@@ -17,11 +17,10 @@ from typing import NamedTuple
 
 from proxy.protocol import HEADER, packet
 
-_HEAD = struct.Struct("<IBHHBBB")
+_HEAD = struct.Struct("<IBHHBBBB")
 _KINDS = 4
 _LONG = 63
 PACKETS = 1
-OFFER_TLS = 2
 
 
 class Happening(IntEnum):
@@ -42,7 +41,8 @@ class Step(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """A conversation. `slices`: chunks of so many bytes, 0 for whole steps; `form`: PACKETS, OFFER_TLS."""
+    """A conversation. `slices`: chunks of so many bytes, 0 for whole steps; `form`: PACKETS or not; `legs`: one of the
+    ways that the two legs may be secured."""
 
     capabilities: int
     extended: int
@@ -51,6 +51,7 @@ class Script:
     watch: int
     slices: int
     form: int
+    legs: int
     steps: tuple[Step, ...]
 
     @classmethod
@@ -61,7 +62,16 @@ class Script:
 
     def encode(self) -> bytes:
         """What `parse` reads."""
-        head = (self.capabilities, self.extended, self.collation, self.status, self.watch, self.slices, self.form)
+        head = (
+            self.capabilities,
+            self.extended,
+            self.collation,
+            self.status,
+            self.watch,
+            self.slices,
+            self.form,
+            self.legs,
+        )
         return _HEAD.pack(*head) + b"".join(map(_encode, self.steps))
 
     def chunks(self) -> Iterator[Step]:

@@ -7,20 +7,34 @@ Only events, actions and PeerProtocolError may come of hostile bytes. The observ
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import chain, product
 
+from cryptography.hazmat.primitives.asymmetric import rsa
 from mysql_mimic.types import Capabilities
 
+from proxy.change_user import End, Notice, Pass, UserChanges
 from proxy.events import Event, Lost
 from proxy.handshake import Action, Done, Fail, Handshake, Send, StartTls
 from proxy.observer import Observer
+from proxy.passwords import PasswordKey
 from proxy.protocol import ExtendedCapabilities, PeerProtocolError, Side
 from proxy.results import Pin, Watch
-from tests.fuzz.script import OFFER_TLS, Happening, Script, Step
+from proxy.security import ClientTls, Legs, ServerTls
+from tests.fuzz.script import Happening, Script, Step
 
-#: A login may add our own texts to what came in, never a multiple of it.
-MOST_ADDED = 4096
+#: What a login adds at most to what came in, with each packet: a public key, a message.
+MOST_ADDED = 2048
 _PINS = tuple(Pin)
+#: As few bits as the library makes: it is only ever handed garbage.
+_KEY = PasswordKey(rsa.generate_private_key(public_exponent=65537, key_size=1024))
+_LEGS = tuple(
+    Legs(client=client, server=server, offers=offers, client_socket=sockets & 1 > 0, server_socket=sockets & 2 > 0)
+    for sockets, server, client, offers in product(
+        range(4), ServerTls, (ClientTls.PREFER, ClientTls.REQUIRE, ClientTls.DISABLE), (True, False)
+    )
+)
+"""The first is the default."""
 SIDES = {Happening.CLIENT: Side.CLIENT, Happening.SERVER: Side.SERVER}
 
 
@@ -87,14 +101,18 @@ def session(data: bytes) -> list[Event]:
         watch=watch_of(script.watch),
     )
     early = [Step(happening, login.handshake.leftover(side)) for happening, side in SIDES.items()]
-    return _observe(watched, early) + _observe(watched, chunks)
+    rest = chain(early, chunks)
+    if done.kinds is not None:
+        changes = UserChanges(done.kinds, done.nonce, _KEY, done.capabilities, idle=lambda: watched.idle)
+        rest = _translated(changes, rest)
+    return _observe(watched, rest)
 
 
 class Login:
     """A handshake that is acted upon as the relay does, TLS taken for granted."""
 
     def __init__(self, script: Script) -> None:
-        self.handshake = Handshake(offer_tls=bool(script.form & OFFER_TLS))
+        self.handshake = Handshake(_LEGS[script.legs % len(_LEGS)], _KEY)
         self.actions: list[Action] = []
         self._received = 0
 
@@ -104,8 +122,10 @@ class Login:
         match step.happening:
             case Happening.LEFT:
                 todo = self.handshake.client_left()
+            case Happening.TLS_FAILED if len(step.data) % 3 == len(Side):
+                todo = self.handshake.timed_out(len(step.data))
             case Happening.TLS_FAILED:
-                todo = self.handshake.tls_failed(Side(len(step.data) % len(Side)), "as the script says")
+                todo = self.handshake.tls_failed(Side(len(step.data) % 3), "as the script says")
             case _:
                 todo = self.handshake.receive(SIDES[step.happening], step.data)
         done = None
@@ -124,11 +144,27 @@ class Login:
         """What holds for every login."""
         sent = sum(len(action.data) for action in self.actions if isinstance(action, Send))
         steps = sum(isinstance(action, Send) for action in self.actions)
-        if sent > self._received + MOST_ADDED + 64 * steps:
+        if sent > self._received + MOST_ADDED * steps:
             raise BrokenLaw(f"{sent} bytes sent for {self._received}")
         failed = next((at for at, action in enumerate(self.actions) if isinstance(action, Fail)), None)
         if failed is not None and any(isinstance(action, Done) for action in self.actions[failed:]):
             raise BrokenLaw("a login that failed is done")
+
+
+def _translated(changes: UserChanges, chunks: Iterable[Step]) -> Iterator[Step]:
+    """What an observer is shown of a connection whose legs are of different kinds."""
+    for happening, data in chunks:
+        if happening not in SIDES or (happening is Happening.SERVER and not changes.busy):
+            yield Step(happening, data)
+            continue
+        for step in changes.receive(SIDES[happening], data):
+            match step:
+                case Notice(noticed):
+                    yield Step(Happening.CLIENT, noticed)
+                case Pass(Side.CLIENT, passed):
+                    yield Step(Happening.SERVER, passed)
+                case End():
+                    yield Step(Happening.LEFT, b"")
 
 
 def _observe(watched: Observer, chunks: Iterable[Step]) -> list[Event]:

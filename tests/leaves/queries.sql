@@ -428,3 +428,37 @@ SELECT subject FROM `{S}`.subject WHERE subject NOT IN (SELECT subject FROM `{S}
 SELECT s.subject, s.weight AS rt FROM `{S}`.subject s LEFT JOIN `{S}`.trial t ON t.subject = s.subject ORDER BY COALESCE(t.rt, -1), COALESCE(rt, -1), s.subject, t.session, t.trial LIMIT 2
 -- rows of a table and of none are judged one by one: replay
 SELECT d.x FROM (SELECT trial AS x FROM `{S}`.trial UNION SELECT 5 UNION SELECT 3) AS d WHERE d.x NOT IN (SELECT q.probe FROM `{S}`.probe q)
+-- judged by the optional side of a derived table: replay
+SELECT d.s2 FROM (SELECT t.trial, r.s2 FROM `{S}`.trial t RIGHT JOIN `{S}`.pair r ON TRUE) d WHERE EXISTS (SELECT 1 FROM `{S}`.probe q WHERE q.probe = d.trial)
+-- judged by the optional side of a CTE inside a derived table: replay
+SELECT COUNT(*) FROM (WITH c AS (SELECT t.trial, r.s2 FROM `{S}`.pair r LEFT JOIN `{S}`.trial t ON t.subject = r.subject) SELECT c.s2 FROM c WHERE NOT EXISTS (SELECT 1 FROM `{S}`.probe q WHERE q.probe = c.trial)) q
+-- judged by the kept part of an optional derived table: replay
+SELECT s.subject FROM `{S}`.subject s LEFT JOIN (SELECT r.subject, r.s2, t.trial FROM `{S}`.pair r LEFT JOIN `{S}`.trial t ON t.subject = r.subject) d ON d.subject = s.subject WHERE NOT EXISTS (SELECT 1 FROM `{S}`.probe q WHERE q.probe = d.s2)
+-- judged in a derived table on an optional side that is tested: replay
+SELECT r.s1, v.species FROM `{S}`.pair r LEFT JOIN (SELECT s.subject, s.species FROM `{S}`.subject s WHERE NOT EXISTS (SELECT 1 FROM `{S}`.trial t WHERE t.subject = s.subject AND t.rt < 0.5)) v ON v.subject = r.subject WHERE v.subject IS NULL
+-- judged in the ON of an optional side that is tested: replay
+SELECT r.s1, s.species FROM `{S}`.pair r LEFT JOIN `{S}`.subject s ON s.subject = r.subject AND NOT EXISTS (SELECT 1 FROM `{S}`.trial t WHERE t.subject = s.subject AND t.rt < 0.5) WHERE s.subject IS NULL
+-- judged by NOT IN on an optional side that is counted: replay
+SELECT r.s1, COALESCE(v.n, 0) AS n FROM `{S}`.pair r LEFT JOIN (SELECT s.subject, COUNT(*) AS n FROM `{S}`.session s WHERE s.session NOT IN (SELECT p.probe FROM `{S}`.probe p WHERE p.probe > 1) GROUP BY s.subject) v ON v.subject = r.subject WHERE COALESCE(v.n, 0) < 1
+-- having with a list of rows: replay
+SELECT s.subject, t.trial, s.session FROM `{S}`.session s LEFT JOIN `{S}`.trial t ON t.subject = s.subject AND t.session = s.session HAVING (trial, session) NOT IN ((1, 1), (2, 2))
+-- exists over a derived table that looks outwards: mysql
+SELECT s.subject FROM `{S}`.subject s WHERE EXISTS (SELECT 1 FROM (SELECT t.trial FROM `{S}`.trial t WHERE t.subject = s.subject) d WHERE d.trial > 2)
+-- not exists over a derived table that looks outwards: mysql
+SELECT s.subject FROM `{S}`.subject s WHERE NOT EXISTS (SELECT 1 FROM (SELECT t.trial FROM `{S}`.trial t WHERE t.subject = s.subject AND t.rt < 0.5) d JOIN `{S}`.probe p ON p.probe = d.trial)
+-- value over a derived table that looks outwards: mysql
+SELECT s.subject, (SELECT COUNT(*) FROM (SELECT DISTINCT t.choice FROM `{S}`.trial t WHERE t.subject = s.subject) d) AS n FROM `{S}`.subject s WHERE s.weight > 0.5
+-- value over a derived table that groups and looks outwards: mysql
+SELECT s.subject FROM `{S}`.subject s WHERE (SELECT MAX(d.n) FROM (SELECT t.session, COUNT(*) AS n FROM `{S}`.trial t WHERE t.subject = s.subject GROUP BY t.session) d) = 2
+-- not in over a derived table that looks outwards: mysql
+SELECT s.subject, s.session FROM `{S}`.session s WHERE s.session NOT IN (SELECT d.trial FROM (SELECT t.trial, t.subject FROM `{S}`.trial t WHERE t.subject = s.subject) d WHERE d.trial < 3)
+-- in over a limited derived table that looks outwards: mysql
+SELECT s.subject, s.session FROM `{S}`.session s WHERE s.session IN (SELECT d.trial FROM (SELECT t.trial FROM `{S}`.trial t WHERE t.subject = s.subject ORDER BY t.session, t.trial LIMIT 1) d)
+-- derived table that looks two levels outwards: mysql
+SELECT s.subject FROM `{S}`.subject s WHERE EXISTS (SELECT 1 FROM `{S}`.session x WHERE x.subject = s.subject AND NOT EXISTS (SELECT 1 FROM (SELECT t.trial FROM `{S}`.trial t WHERE t.subject = s.subject AND t.session = x.session) d WHERE d.trial = 2))
+-- natural join beside an invisible column: replay
+SELECT d.note, t.trial FROM (SELECT * FROM `{S}`.noted) d NATURAL JOIN `{S}`.trial t WHERE t.rt > 0.3
+-- star of a table with an invisible column in a union: replay
+SELECT q.note FROM (SELECT * FROM `{S}`.noted UNION SELECT subject, species FROM `{S}`.subject) q WHERE q.subject < 'c'
+-- invisible column by its name: exact
+SELECT n.*, n.session FROM `{S}`.noted n WHERE session = 7

@@ -11,6 +11,7 @@ from contextlib import suppress
 from functools import partial
 
 from examples.private_server import PrivateServer, flavours
+from tests.torture.lab import ServerGone
 from tests.torture.laws import Judge
 from tests.torture.runner import Report, Runner
 
@@ -31,23 +32,32 @@ def main() -> int:
     reports: list[Report] = []
     for flavour in flavours():
         if options.flavour in ("both", flavour):
-            with PrivateServer.start(flavour) as server:
-                runner = Runner(
-                    server,
-                    options.seed,
-                    partial(Judge, strict=options.strict),
-                    shrink_seconds=options.shrink_seconds,
-                    most_failures=options.failures,
-                )
-                reports.append(runner.report)
-                with suppress(KeyboardInterrupt):
-                    runner.run(options.queries, _Progress(options.queries))
+            with suppress(KeyboardInterrupt):
+                _run(flavour, options, reports)
     if options.json:
         print(json.dumps([report.document() for report in reports], indent=1))
     else:
         for report in reports:
             print(_table(report))
     return 1 if not reports or any(report.failures for report in reports) else 0
+
+
+def _run(flavour: str, options: argparse.Namespace, reports: list[Report]) -> None:
+    """One flavour; when a statement brings the server down, another server goes on."""
+    runner: Runner | None = None
+    progress = _Progress(options.queries)
+    while True:
+        with PrivateServer.start(flavour) as server:
+            if runner is None:
+                judge = partial(Judge, strict=options.strict)
+                runner = Runner(server, options.seed, judge, options.shrink_seconds, options.failures)
+                reports.append(runner.report)
+            try:
+                runner.server = server
+                runner.run(options.queries, progress)
+                return
+            except ServerGone as gone:
+                runner.report.crashes.append(str(gone))
 
 
 class _Progress:
@@ -76,6 +86,7 @@ def _table(report: Report) -> str:
     rows = [("all", report.ends), *sorted(report.constructs.items())]
     lines += [f"{name:28}" + "".join(f"{ends[end]:14}" for end in _ENDS) for name, ends in rows]
     lines += _listed("unresolved", report.reasons) + _listed("rejected by the server", report.rejections)
+    lines += ["", f"statements that brought the server down: {len(report.crashes)}", *report.crashes]
     lines += ["", f"failures: {len(report.failures)}", *report.failures]
     return "\n".join(lines)
 

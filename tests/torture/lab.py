@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -32,6 +32,10 @@ REWRITES = {
 }
 
 
+#: What a client says when the server hangs up.
+GONE = frozenset({2006, 2013})
+
+
 @dataclass(frozen=True)
 class Answer:
     """What a query gave, in the server's order."""
@@ -43,6 +47,10 @@ class Answer:
         return self.rows == other.rows if ordered else Counter(self.rows) == Counter(other.rows)
 
 
+class ServerGone(Exception):
+    """The server died of a statement; the message is that."""
+
+
 class Lab:
     """Holds one model at a time; a context manager."""
 
@@ -50,7 +58,10 @@ class Lab:
         suffix = secrets.token_hex(4)
         self.flavour = server.flavour
         self.source, self.copy = f"torture_src_{suffix}", f"torture_cpy_{suffix}"
-        self._connection = server.connect(autocommit=True, conv={}, unix_socket=str(server.socket), ssl_disabled=True)
+        self.bare = f"torture_bare_{suffix}"
+        self._server = server
+        self._options = {"autocommit": True, "conv": {}, "unix_socket": str(server.socket), "ssl_disabled": True}
+        self._connection = server.connect(**self._options)
         bound = f"max_execution_time = {LONGEST_SECONDS}000" if server.flavour == "mysql" else "max_statement_time = 5"
         for scope in ("GLOBAL", "SESSION"):
             self.run(f"SET {scope} {bound}")
@@ -68,16 +79,22 @@ class Lab:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        for name in (self.source, self.copy):
-            self.run(f"DROP DATABASE IF EXISTS {name}")
-        self._connection.close()
+        with suppress(ServerGone):
+            for name in (self.source, self.copy):
+                self.run(f"DROP DATABASE IF EXISTS {name}")
+            self._connection.close()
         self.database.close()
 
     def run(self, sql: str) -> Answer:
-        """Runs a statement in the current default schema."""
-        with self._connection.cursor() as cursor:
-            cursor.execute(sql)
-            return Answer(tuple(cursor.fetchall()))
+        """Runs a statement in the current default schema. Raises ServerGone when there is no server any more."""
+        try:
+            with self._connection.cursor() as cursor:
+                cursor.execute(sql)
+                return Answer(tuple(cursor.fetchall()))
+        except Rejected as error:
+            if isinstance(error, pymysql.err.InterfaceError) or error.args[0] in GONE:
+                raise ServerGone(sql) from error
+            raise
 
     def ask(self, sql: str, schema: str, mode: str = "") -> Answer:
         """Runs a query in a schema; it writes that schema's name as `{S}` where it qualifies a table.
@@ -102,6 +119,32 @@ class Lab:
             return self.ask(sql, schema, mode)
         finally:
             self.run("SET optimizer_switch = DEFAULT")
+
+    def ask_without_indexes(self, sql: str, schema: str, mode: str = "") -> Answer:
+        """As `ask`, on tables with the same rows and no index.
+
+        On a connection of its own, which sees what this one has not committed.
+        """
+        steps = [
+            "SET SESSION TRANSACTION ISOLATION LEVEL READ UNCOMMITTED",
+            "SET sql_mode = '', @two = 2",
+            f"CREATE DATABASE {self.bare}",
+            f"USE {self.bare}",
+            *(f"CREATE TABLE {name} AS SELECT * FROM {schema}.{name}" for name in self._names()),
+            *(view.sql() for view in self.model.views),
+            f"SET sql_mode = '{self.sql_mode},{mode}'" if mode else "SET sql_mode = @@GLOBAL.sql_mode",
+            sql.replace("{S}", self.bare),
+        ]
+        with self._server.connect(**self._options) as other, other.cursor() as cursor:
+            try:
+                for step in steps:
+                    cursor.execute(step)
+                return Answer(tuple(cursor.fetchall()))
+            finally:
+                cursor.execute(f"DROP DATABASE IF EXISTS {self.bare}")
+
+    def _names(self) -> list[str]:
+        return [quoted(table.name) for table in self.model.tables]
 
     def load(self, model: Model) -> None:
         """Builds source and copy anew and fills the source."""
@@ -184,10 +227,9 @@ class Lab:
     @contextmanager
     def whole(self) -> Iterator[None]:
         """The copy with all rows, stored in another order; empty again afterwards."""
-        names = [quoted(table.name) for table in self.model.tables]
         with self._transaction(
             f"INSERT INTO {self.copy}.{name} SELECT * FROM {self.source}.{name} ORDER BY 2 DESC, 1 DESC"
-            for name in names
+            for name in self._names()
         ):
             yield
 
@@ -201,7 +243,7 @@ class Lab:
             self.run("SET sql_mode = @@GLOBAL.sql_mode, time_zone = @@GLOBAL.time_zone")
             yield
         finally:
-            self._connection.rollback()
+            self.run("ROLLBACK")
 
 
 #: What the server says of a statement that it does not take.

@@ -33,6 +33,7 @@ class Report:
     reasons: Counter[str] = field(default_factory=Counter)
     rejections: Counter[str] = field(default_factory=Counter)
     failures: list[str] = field(default_factory=list)
+    crashes: list[str] = field(default_factory=list)
     recordings: int = 0
     exact: int = 0
     slice_rows: int = 0
@@ -69,6 +70,7 @@ class Report:
             "rejected": dict(self.rejections.most_common()),
             "constructs": {name: dict(ends.most_common()) for name, ends in sorted(self.constructs.items())},
             "failures": self.failures,
+            "crashes of the server": self.crashes,
         }
 
 
@@ -95,15 +97,19 @@ class Runner:
         self.until = until
         self.report = Report(server.flavour)
         self._seen: set[str] = set()
+        self._next = 0
 
     def run(self, queries: int, progress: Callable[[Report], None] | None = None) -> Report:
-        """Until that many queries were held against the laws, or too many failed."""
-        start = time.monotonic()
-        number = 0
+        """Until that many queries were held against the laws, or too many failed.
+
+        Raises ServerGone when a statement brings the server down; called again with another server, it goes on with the
+        next database.
+        """
+        start = time.monotonic() - self.report.seconds
         with Lab(self.server) as lab:
             while not self._enough(queries):
+                number, self._next = self._next, self._next + 1
                 self._database(lab, f"{self.seed}:{number}", queries)
-                number += 1
                 self.report.seconds = time.monotonic() - start
                 if progress is not None:
                     progress(self.report)
