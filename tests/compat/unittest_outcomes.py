@@ -31,9 +31,13 @@ def main() -> None:
     file, script = sys.argv[1:3]
     start = unittest.TestResult.startTest
 
+    current = ""
+
     def started(self: Any, test: Any) -> None:
+        nonlocal current
+        current = test.id()
         # Its result class may keep a skip to itself.
-        outcomes.setdefault(test.id(), "skipped")
+        outcomes.setdefault(current, "skipped")
         start(self, test)
 
     unittest.TestResult.startTest = started  # type: ignore[method-assign]
@@ -50,6 +54,9 @@ def main() -> None:
     sys.path[0] = str(Path(script).parent)
     try:
         runpy.run_path(script, run_name="__main__")
+    except KeyboardInterrupt:
+        outcomes[current] = "failed: it does not end"
+        raise
     finally:
         Path(file).write_text(json.dumps(outcomes))
 
