@@ -52,7 +52,12 @@ def compared(suite: Suite, wanted: Sequence[str], rounds: int) -> list[Ran]:
     with tempfile.TemporaryDirectory() as temporary:
         source = suite.source.fetch(Path(temporary) / "source")
         suite.prepare(source)
-        return [run(suite, source, flavour, rounds) for flavour in wanted if flavour in suite.flavours]
+        done = []
+        for flavour in wanted:
+            if flavour in suite.flavours:
+                done.append(run(suite, source, flavour, rounds))
+                say(row(done[-1]) + "\n" + named(done[-1]))
+        return done
 
 
 def table(done: Sequence[Ran]) -> str:
@@ -61,16 +66,19 @@ def table(done: Sequence[Ran]) -> str:
         "| suite | server | tests | of these pass | same | different | unstable | statements recorded | lost |",
         "|---|---|--:|--:|--:|--:|--:|--:|--:|",
     ]
-    for ran in done:
-        found = ran.comparison
-        cells = [
-            f"{ran.suite.name} {ran.suite.version}",
-            f"{ran.flavour} {ran.version}",
-            *(found.tests, found.passed, found.same, len(found.different), len(found.unstable)),
-            *(ran.statements, len(ran.lost)),
-        ]
-        lines.append("| " + " | ".join(map(str, cells)) + " |")
-    return "\n".join(lines)
+    return "\n".join([*lines, *map(row, done)])
+
+
+def row(ran: Ran) -> str:
+    """Of that table."""
+    found = ran.comparison
+    cells = [
+        f"{ran.suite.name} {ran.suite.version}",
+        f"{ran.flavour} {ran.version}",
+        *(found.tests, found.passed, found.same, len(found.different), len(found.unstable)),
+        *(ran.statements, len(ran.lost)),
+    ]
+    return "| " + " | ".join(map(str, cells)) + " |"
 
 
 def named(ran: Ran) -> str:
