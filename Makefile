@@ -1,4 +1,4 @@
-.PHONY: demo test lint torture nested tpch bench
+.PHONY: demo test lint torture nested tpch bench compat fuzz
 
 demo:
 	scripts/demo
@@ -25,3 +25,11 @@ tpch:
 # Ratios against a peer in the same run: the worker's parsing, and looking into results. make bench OPTIONS="--rounds 20"
 bench:
 	scripts/bench $(OPTIONS)
+
+# The clients' own test suites, direct and through the proxy: see docs/compat.md. make compat SUITE="pymysql" FLAVOUR=mysql
+compat:
+	scripts/compat $(SUITE:%=--suite %) $(FLAVOUR:%=--flavour %) $(OPTIONS)
+
+# make fuzz SECONDS_EACH=600 TARGET=observer
+fuzz:
+	scripts/fuzz --seconds $(or $(SECONDS_EACH),60) $(TARGET:%=--target %) $(OPTIONS)

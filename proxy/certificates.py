@@ -49,7 +49,7 @@ def default_certificate(folder: Path) -> Certificate:
     if trusted is None:
         trusted = _make(server)
     if not authority.exists() or authority.read_bytes() != trusted:
-        _write(authority, trusted)
+        write_private(authority, trusted)
     return Certificate(server, server, authority)
 
 
@@ -113,7 +113,7 @@ def _make(server: Path) -> bytes:
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
     issuer = authority.public_bytes(serialization.Encoding.PEM)
-    _write(server, private + certificate.public_bytes(serialization.Encoding.PEM) + issuer)
+    write_private(server, private + certificate.public_bytes(serialization.Encoding.PEM) + issuer)
     return issuer
 
 
@@ -148,7 +148,7 @@ def _key_usage(*, authority: bool) -> x509.KeyUsage:
     )
 
 
-def _write(path: Path, content: bytes) -> None:
+def write_private(path: Path, content: bytes) -> None:
     """Write a private file in one step: another proxy that starts now sees the old one or the new one, whole."""
     draft = path.with_name(f"{path.name}.{os.getpid()}")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)

@@ -7,7 +7,6 @@ import os
 import sys
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Any
 
 import click
@@ -16,7 +15,6 @@ from graph.errors import GraphError
 from graph.names import TableName
 from proxy import cli_show
 from proxy.addresses import parse_address
-from proxy.certificates import Certificate
 from proxy.cli_common import (
     analysis_option,
     checked_name,
@@ -28,6 +26,7 @@ from proxy.cli_common import (
     surroundings,
 )
 from proxy.cli_export import export, verify
+from proxy.cli_legs import Chosen, certificate, leg_options
 from proxy.errors import InputError, ProxyError
 from proxy.paths import Home, find_home
 from proxy.recorder import recorded_now
@@ -64,12 +63,13 @@ def djproxy(context: click.Context, home: str | None) -> None:
 @click.option(
     "--analysis", metavar="NAME", default=_MAIN, show_default=True, callback=checked_name, help="Part of the paper."
 )
-@click.option("--server", metavar="HOST[:PORT]", help="Default: DJPROXY_SERVER, DataJoint's settings, localhost:3306.")
-@click.option("--listen", metavar="HOST:PORT", help=f"Default: {_LISTEN}; port 0 takes a free one.")
 @click.option(
-    "--tls-cert", metavar="FILE", type=click.Path(path_type=Path), help="Certificate to show to clients (PEM)."
+    "--server",
+    metavar="HOST[:PORT]|SOCKET",
+    help="Default: DJPROXY_SERVER, DataJoint's settings, localhost:3306.",
 )
-@click.option("--tls-key", metavar="FILE", type=click.Path(path_type=Path), help="Its private key (PEM).")
+@click.option("--listen", metavar="HOST:PORT|SOCKET", help=f"Default: {_LISTEN}; port 0 takes a free one.")
+@leg_options
 @click.option(
     "--pin",
     type=click.Choice([pin.value for pin in Pin]),
@@ -86,8 +86,7 @@ def record(
     analysis: str,
     server: str | None,
     listen: str | None,
-    tls_cert: Path | None,
-    tls_key: Path | None,
+    legs: Chosen,
     pin: str,
     digest: bool,
     command: tuple[str, ...],
@@ -95,27 +94,18 @@ def record(
     """Record a paper's statements: serve until Ctrl-C, or run COMMAND through the proxy and end with it."""
     from proxy.recording import Plan, run  # noqa: PLC0415 -- the event loop is for this command alone
 
+    address = parse_address(listen or (_LISTEN_FOR_COMMAND if command else _LISTEN), lowest_port=0)
     plan = Plan(
         paper=paper,
         analysis=analysis,
         server=server_to_record(server, surroundings()),
-        listen=parse_address(listen or (_LISTEN_FOR_COMMAND if command else _LISTEN), lowest_port=0),
-        certificate=_own_certificate(tls_cert, tls_key),
+        listen=address,
+        certificate=legs.certificate,
         command=command,
         watch=Watch(Pin(pin), digest),
+        options=legs.for_listener(address.socket is not None),
     )
     return run(home, plan, say)
-
-
-def _own_certificate(certificate: Path | None, key: Path | None) -> Certificate | None:
-    if certificate is None and key is None:
-        return None
-    if certificate is None or key is None:
-        raise InputError("--tls-cert and --tls-key belong together: give both or none")
-    for path in (certificate, key):
-        if not os.access(path, os.R_OK) or path.is_dir():
-            raise InputError(f"the file {path} cannot be read")
-    return Certificate(certificate, key)
 
 
 @djproxy.command("list")
@@ -167,6 +157,7 @@ def forget(home: Home, paper: str, analysis: str | None, statements: tuple[int, 
     return 0
 
 
+djproxy.add_command(certificate)
 djproxy.add_command(export)
 djproxy.add_command(verify)
 

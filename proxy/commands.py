@@ -21,12 +21,19 @@ class Said(NamedTuple):
 
 @dataclass(slots=True)
 class Command:
-    """A command that waits for its answer. `said` in the order of its results; `then` runs when it succeeds."""
+    """A command that waits for its answer. `said` in the order of its results; `then` runs when it succeeds.
+
+    `sequence`: the number of its last packet, the answer's first has the next one. `statement`: the number of the
+    prepared statement that it executes; `fetches`: of the one whose cursor it reads.
+    """
 
     shape: Shape
     said: list[Said] = field(default_factory=list)
     then: Callable[[bytes], None] | None = None
     decide: Callable[[], list[Said]] | None = None
     binary: bool = False
+    statement: int | None = None
+    fetches: int | None = None
+    sequence: int = 0
     begun: int = 0
     told: int = 0

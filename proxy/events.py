@@ -46,12 +46,12 @@ class UserChanged:
     collation: int
 
 
-@dataclass(frozen=True, slots=True)
-class Executed:
+class Executed(NamedTuple):
     """A statement that may read rows or sets what later ones mean, in full, as the client sent it.
 
     `parameters` holds the values of a prepared statement as SQL literals, to be put in the place of its `?`;
-    None means a text statement, in which a `?` is no placeholder. `length` is the statement's, in bytes.
+    None means a text statement, in which a `?` is no placeholder. `length` is the statement's, in bytes. (A tuple, for
+    every statement makes one while its client waits.)
     """
 
     connection: int

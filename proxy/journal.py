@@ -20,7 +20,7 @@ import time
 import uuid
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from enum import Enum
 from functools import lru_cache
 from pathlib import Path
@@ -37,7 +37,11 @@ SUFFIX = ".journal"
 
 _PREFIX = struct.Struct(">8sHII")
 _FRAME = struct.Struct(">IBqI")
+_HEAD = struct.Struct(">IBq")
 _CHECKSUM = struct.Struct(">I")
+#: A number and a length, as an executed statement begins.
+_STARTS = struct.Struct(">qI")
+_EXECUTED = 5
 _NUMBER = struct.Struct(">q")
 _LENGTH = struct.Struct(">I")
 #: The length that stands for None.
@@ -74,10 +78,7 @@ KINDS: dict[int, tuple[type[Any], tuple[Field, ...]]] = {
         ),
     ),
 }
-_CODES = {
-    event: (code, tuple(zip([f.name for f in fields(event)], kinds, strict=True)))
-    for code, (event, kinds) in KINDS.items()
-}
+_CODES = {event: (code, tuple(zip(event.__match_args__, kinds, strict=True))) for code, (event, kinds) in KINDS.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +114,11 @@ def _pack_text(text: str | None) -> bytes:
 def _pack_texts(texts: Sequence[str] | None) -> bytes:
     if texts is None:
         return _LENGTH.pack(_NONE)
-    return _LENGTH.pack(len(texts)) + b"".join(_pack_text(text) for text in texts)
+    packed = [_LENGTH.pack(len(texts))]
+    for text in texts:
+        data = text.encode("utf-8", "surrogateescape")
+        packed += (_LENGTH.pack(len(data)), data)
+    return b"".join(packed)
 
 
 @lru_cache(maxsize=1024)
@@ -133,10 +138,25 @@ _PACK: dict[Field, Callable[[Any], bytes]] = {
 
 def pack(event: Event, moment: int) -> bytes:
     """One record."""
+    if type(event) is events.Executed:
+        return _pack_executed(event, moment)
     code, layout = _CODES[type(event)]
     payload = b"".join(_PACK[kind](getattr(event, name)) for name, kind in layout)
-    frame = struct.pack(">IBq", len(payload), code, moment)
-    return frame + _CHECKSUM.pack(zlib.crc32(frame)) + payload + _CHECKSUM.pack(zlib.crc32(payload))
+    return _record(code, moment, payload)
+
+
+def _record(code: int, moment: int, payload: bytes) -> bytes:
+    frame = _HEAD.pack(len(payload), code, moment)
+    return b"".join((frame, _CHECKSUM.pack(zlib.crc32(frame)), payload, _CHECKSUM.pack(zlib.crc32(payload))))
+
+
+def _pack_executed(event: events.Executed, moment: int) -> bytes:
+    """The same as by the table, for what nearly all records are."""
+    connection, sql, parameters, length = event
+    # A text statement has no parameters, a prepared one without any an empty list.
+    count = _pack_texts(parameters) if parameters else _LENGTH.pack(_NONE if parameters is None else 0)
+    payload = b"".join((_STARTS.pack(connection, len(sql)), sql, count, _NUMBER.pack(length)))
+    return _record(_EXECUTED, moment, payload)
 
 
 class _Unpacker:
@@ -229,8 +249,9 @@ class JournalWriter:
         if not batch:
             return
         moment = time.time_ns()
-        self.connections += sum(isinstance(event, events.Connected) for event in batch)
-        records = b"".join(pack(event, moment) for event in batch)
+        if type(batch[0]) is events.Connected:
+            self.connections += 1
+        records = pack(batch[0], moment) if len(batch) == 1 else b"".join([pack(event, moment) for event in batch])
         if self._lost:
             records = pack(events.Lost(0, "the journal could not be written for some time"), moment) + records
         try:

@@ -6,18 +6,23 @@ import asyncio  # noqa: TID251
 import socket  # noqa: TID251
 import ssl  # noqa: TID251
 import struct
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Protocol, cast
 
+from proxy.limits import Limits
 from proxy.protocol import Side
 from proxy.tls import TlsError, TlsLeg
 
 WRITE_BUFFER = 1 << 18
-KEEPALIVE_IDLE = 60
+# Unanswered questions whether a silent peer is still there: so many, a few seconds apart.
+KEEPALIVE_PROBES = 5
 
 
 class Owner(Protocol):
     """What a leg tells the connection that it belongs to."""
+
+    limits: Limits
 
     def made(self, leg: Leg) -> None:
         """The socket is there."""
@@ -39,12 +44,17 @@ class Owner(Protocol):
 
 
 class Leg(asyncio.Protocol):
-    """One side of a connection: its socket, and its TLS when it has one."""
+    """One side of a connection: its socket, and its TLS when it has one.
+
+    `deliver` is given the plain bytes that come; `writable` tells whether there is a socket to be written to.
+    """
 
     def __init__(self, owner: Owner, side: Side) -> None:
         self.side = side
         self.transport: asyncio.Transport | None = None
         self.lost = False
+        self.writable = False
+        self.deliver: Callable[[bytes], None] = lambda data: owner.received(side, data)
         self._owner = owner
         self._tls: TlsLeg | None = None
         self._ended = False
@@ -55,12 +65,13 @@ class Leg(asyncio.Protocol):
         # uvloop's transports are asyncio's in all but name.
         self.transport = cast(asyncio.Transport, transport)
         self.transport.set_write_buffer_limits(WRITE_BUFFER)
-        _set_options(self.transport)
+        self.writable = True
+        _set_options(self.transport, self._owner.limits)
         self._owner.made(self)
 
     def data_received(self, data: bytes) -> None:
         if self._tls is None:
-            self._owner.received(self.side, data)
+            self.deliver(data)
         else:
             self._receive_encrypted(data)
 
@@ -69,6 +80,7 @@ class Leg(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         self.lost = True
+        self.writable = False
         self._owner.leg_lost(self, error)
 
     def pause_writing(self) -> None:
@@ -81,7 +93,7 @@ class Leg(asyncio.Protocol):
 
     def send(self, data: bytes) -> None:
         """Write, encrypted where this side is."""
-        if self.transport is None or self.lost or self.transport.is_closing():
+        if not self.writable or self.transport is None:
             return
         if self._tls is None:
             self.transport.write(data)
@@ -89,9 +101,9 @@ class Leg(asyncio.Protocol):
         self._tls.send(data)
         self._flush()
 
-    def start_tls(self, context: ssl.SSLContext, early: bytes) -> None:
-        """Speak TLS from here on; the client leg answers a handshake, the server leg begins one."""
-        self._tls = TlsLeg(context, server_side=self.side is Side.CLIENT)
+    def start_tls(self, context: ssl.SSLContext, early: bytes, host: str | None = None) -> None:
+        """Speak TLS from here on; the client leg answers a handshake, the server leg begins one with `host`."""
+        self._tls = TlsLeg(context, server_side=self.side is Side.CLIENT, host=host)
         if self.side is Side.SERVER:
             self._tls.start()
             self._flush()
@@ -103,6 +115,7 @@ class Leg(asyncio.Protocol):
         if self._ended or self.transport is None or self.lost or self.transport.is_closing():
             return
         self._ended = True
+        self.writable = False
         if self._tls is not None:
             self._tls.close()
             self._flush()
@@ -115,6 +128,7 @@ class Leg(asyncio.Protocol):
         if self._tls is not None and not self._ended:
             self._tls.close()
             self._flush()
+        self.writable = False
         self.transport.close()
 
     def reset(self) -> None:
@@ -124,7 +138,13 @@ class Leg(asyncio.Protocol):
         if own := self.transport.get_extra_info("socket"):
             with suppress(OSError):
                 own.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self.transport.abort()
+        self.abort()
+
+    def abort(self) -> None:
+        """Close now, without what is not yet written."""
+        if self.transport is not None and not self.lost:
+            self.writable = False
+            self.transport.abort()
 
     def pause(self) -> None:
         if self.transport is not None and not self.transport.is_closing():
@@ -144,7 +164,7 @@ class Leg(asyncio.Protocol):
             return
         self._flush()
         if plain:
-            self._owner.received(self.side, plain)
+            self.deliver(plain)
         if self._tls.ended and self.transport is not None and not self.transport.is_closing():
             self._owner.ended(self)
 
@@ -154,11 +174,20 @@ class Leg(asyncio.Protocol):
             self.transport.write(out)
 
 
-def _set_options(transport: asyncio.Transport) -> None:
+def _set_options(transport: asyncio.Transport, limits: Limits) -> None:
     own = transport.get_extra_info("socket")
     if own is None or own.family not in (socket.AF_INET, socket.AF_INET6):
         return
     own.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     own.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    if hasattr(socket, "TCP_KEEPIDLE"):
-        own.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEPALIVE_IDLE)
+    idle = max(1, round(limits.keepalive))
+    wanted = {
+        "TCP_KEEPIDLE": idle,
+        "TCP_KEEPINTVL": max(1, min(10, idle // KEEPALIVE_PROBES)),
+        "TCP_KEEPCNT": KEEPALIVE_PROBES,
+        "TCP_USER_TIMEOUT": round(limits.user_timeout * 1000),
+    }
+    # Not every system has them all.
+    for name, value in wanted.items():
+        if value and (option := getattr(socket, name, None)) is not None:
+            own.setsockopt(socket.IPPROTO_TCP, option, value)

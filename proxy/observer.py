@@ -8,61 +8,63 @@ connection's recording is `Lost` from there on, once, and the relay goes on.
 Commands wait in a queue until their answers come: mostly one, more when a client sends several without waiting.
 A command's shape (see `responses`) tells how its answer goes. Of an ordinary query's answer only the first packet
 matters: OK or a result's head means success. What follows it, perhaps a gigabyte of rows, is passed by without a look,
-and the next command ends it; that what came last looks like the end of an answer is checked then, so that a client that
-did not wait is noticed. Answers are walked packet by packet only where the end must be known: when more commands
-wait already, for texts of several statements (each stands for itself, and what comes behind an error was never
-executed), and for COM_STMT_PREPARE.
+and the next command ends it; that what came last looks like the end of an answer is checked then. A client that did
+not wait is followed as long as the answer is short (see `passing`). Answers are walked packet by packet only where the
+end must be known: when more commands wait already, for texts of several statements (each stands for itself, and what
+comes behind an error was never executed), and for COM_STMT_PREPARE. An answer's first packet has the number after its
+command's last: a step missed is noticed there.
 
 What is said of a statement is decided by `privacy` when it is sent, while the server works on it, and given out when it
 succeeds. Prepared statements keep their text, where it may be kept, and what the server remembers of their parameters.
 Where the recording asks for more of a result (`results.Watch`), its rows are looked into; where nothing else
-waits, only after they were forwarded: `server_bytes` keeps them, `catch_up` takes them.
+waits, only after they were forwarded: `server_bytes` keeps them, `catch_up` takes them. Rows of a cursor belong to the
+statement that opened it as long as nothing else is said in between, for an `Answered` follows its statement.
+Where the two ends compress, both methods unpack a copy first (see `compression`).
 Secrets pass through unread: in an authentication dialogue (COM_CHANGE_USER) nothing is looked at but who it is for.
 """
 
 from __future__ import annotations
 
-import re
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import chain
+from typing import NamedTuple
 
-from mysql_mimic.types import Capabilities, Commands, ServerStatus
+from mysql_mimic.types import Capabilities, ServerStatus
 
-from proxy import privacy, session_track
-from proxy.charsets import charset_of
+from proxy import session_track
+from proxy.asking import LONGEST_STATEMENT, CommandReader
 from proxy.commands import Command, Said
-from proxy.events import (
-    Event,
-    Executed,
-    Lost,
-    Noted,
-    SchemaChanged,
-    SessionReset,
-    Unread,
-    UserChanged,
-)
-from proxy.parameters import skip_attributes
-from proxy.prepared import PreparedStatements
-from proxy.privacy import Keep, Part
-from proxy.protocol import ExtendedCapabilities, Header, PacketReader, PeerProtocolError, Take
-from proxy.responses import COM_STMT_BULK_EXECUTE, SHAPES, Mark, ResponseTracker, Shape, may_end_response
+from proxy.compression import Decompressor, unpacker_of
+from proxy.events import Event, Executed, Lost, SchemaChanged
+from proxy.passing import Passing
+from proxy.protocol import HEADER, MAX_PAYLOAD, ExtendedCapabilities, Header, PacketReader, PeerProtocolError
+from proxy.quick import has_quick
+from proxy.responses import Mark, ResponseTracker, Shape
 from proxy.results import NO_WATCH, Result, Watch
 
-# A statement beyond is not kept: MySQL's own default for max_allowed_packet, and no analysis writes such a SELECT.
-LONGEST_STATEMENT = 64 << 20
 # The longest first packet that is looked at; OK packets with session tracking stay far below.
 LONGEST_ANSWER = 1 << 16
-# What is kept of an answer that is passed by: room for an OK packet with session tracking.
-TAIL = 1024
+# The short way is for what comes in one chunk, and for so many columns that one byte tells.
+LONGEST_QUICK = 1 << 14
+MOST_QUICK_COLUMNS = 250
+# The header of an answer's first packet when that is a result's head: count of columns, and flags.
+_HEADS = frozenset(bytes((length, 0, 0, 1)) for length in range(1, 4))
 # Commands sent without waiting; a client that has more in flight is not followed.
 MOST_WAITING = 4096
 
-NO_BACKSLASH_ESCAPES = int(ServerStatus.SERVER_STATUS_NO_BACKSLASH_ESCAPES)
+IN_TRANSACTION = int(ServerStatus.SERVER_STATUS_IN_TRANS)
 NO_EXTENDED = ExtendedCapabilities(0)
 
-_SETS_CHARSET = re.compile(
-    rb"\b(?:NAMES|CHARSET|CHARACTER\s+SET|CHARACTER_SET_CLIENT\s*:?=)\s*['\"]?(\w+)", re.IGNORECASE
-)
+#: Follows what one side sent, and adds to the events.
+_Process = Callable[[Iterator[bytes], list[Event]], None]
+
+
+class _Cursor(NamedTuple):
+    """A cursor whose rows are looked into, and the statement that opened it."""
+
+    statement: int
+    result: Result
 
 
 class Observer:
@@ -83,29 +85,44 @@ class Observer:
         watch: Watch = NO_WATCH,
     ) -> None:
         self.lost = False
-        self.behind = b""
+        self.behind: Iterator[bytes] | None = None
         self._watch = watch
         self._result: Result | None = None
+        self._cursor: _Cursor | None = None
         self._connection = connection
         self._capabilities = capabilities
-        self._has_attributes = bool(capabilities & Capabilities.CLIENT_QUERY_ATTRIBUTES)
         self._tracks_session = bool(capabilities & Capabilities.CLIENT_SESSION_TRACK)
-        self._charset = charset_of(collation)[0]
         self._client = PacketReader(LONGEST_STATEMENT)
         self._server = PacketReader(LONGEST_ANSWER)
         self._extended = extended
         self._tracker = ResponseTracker(capabilities, extended)
         self._tracker.status = status
         self._waiting: deque[Command] = deque()
+        self._unanswered = False
         self._passing = False
-        self._tail = b""
+        self._passed = Passing()
+        self._rest = b""
         self._uploading = False
-        self._prepared = PreparedStatements(capabilities)
+        self._asked = CommandReader(connection, capabilities, self._tracker, collation=collation, watch=watch)
+        unpacker = unpacker_of(capabilities)
+        self._unpack_client = Decompressor(unpacker) if unpacker else None
+        self._unpack_server = Decompressor(unpacker) if unpacker else None
+        self._quick: Executed | None = None
+        self._has_quick = unpacker is None and has_quick(capabilities, extended, watch)
+        self._numbers_eof = not capabilities & Capabilities.CLIENT_DEPRECATE_EOF
 
     @property
     def idle(self) -> bool:
         """Whether no answer is under way, as far as can be told."""
-        return not self._waiting or (self._passing and may_end_response(self._tail))
+        if self._passing:
+            return self._passed.may_be_over
+        return not self._waiting and self._quick is None
+
+    @property
+    def in_transaction(self) -> bool:
+        """Whether the session has begun what it has not yet committed, as the server said last."""
+        status = self._passed.status if self._passing else self._tracker.status
+        return bool(status & IN_TRANSACTION)
 
     def lose(self, reason: str) -> list[Event]:
         """Stop following."""
@@ -113,73 +130,133 @@ class Observer:
             return []
         self.lost = True
         self._waiting.clear()
-        self._prepared.forget()
+        self._asked.forget()
         self._client = PacketReader(0)
         self._server = PacketReader(0)
-        self._tail = self.behind = b""
-        self._result = None
+        self._passed.forget()
+        self._rest = b""
+        self._quick = None
+        self.behind = self._unpack_client = self._unpack_server = None
+        self._result = self._cursor = None
         return [Lost(self._connection, reason)]
 
     def close(self) -> list[Event]:
         """The connection is over."""
         events = self.catch_up()
-        if self._result is not None:
-            events.append(self._result.answered("the connection ended"))
-            self._result = None
+        self._forget_result("the connection ended", events)
         return events
 
     def client_bytes(self, data: bytes) -> list[Event]:
         """What the client sent; call it when the bytes have been forwarded."""
-        if self.lost:
+        if self.lost or (self._has_quick and self._took_quick(data)):
             return []
-        reader = self._client
-        try:
-            reader.feed(data)
-            while (payload := reader.next_packet()) is not None:
-                self._process_client(payload)
-        except PeerProtocolError as error:
-            return self.lose(str(error))
-        except Exception as error:
-            # A mistake of ours must not cost the client its connection; the text may hold secrets, so only its kind.
-            return self.lose(f"an error in the observer: {type(error).__name__}")
-        return []
+        pieces = iter((data,)) if self._unpack_client is None else self._unpack_client.feed(data)
+        return self._guarded(self._process_commands, pieces, [])
 
     def server_bytes(self, data: bytes) -> list[Event]:
-        """What the server sent; write the events, then forward the bytes."""
+        """What the server sent; write the events, forward the bytes, then `catch_up` where something is `behind`."""
         if self.lost:
             return []
-        if self._passing:
-            self._tail = data[-TAIL:] if len(data) >= TAIL else (self._tail + data)[-TAIL:]
-            return []
-        events = self.catch_up()
+        if self._unpack_server is None:
+            if self._passing:
+                self._passed.take(data)
+                return []
+            if self._quick is not None:
+                # A result's head: one packet of a few bytes that begins with the count of columns.
+                if len(data) > HEADER and data[HEADER] - 1 < MOST_QUICK_COLUMNS and data[:HEADER] in _HEADS:
+                    return self._begin_quick(data)
+                self._go_long()
+            pieces: Iterator[bytes] = iter((data,))
+        else:
+            pieces = self._unpack_server.feed(data)
+        events = self.catch_up() if self.behind is not None else []
         if self._result is not None and self._alone():
-            self.behind = data
+            self.behind = pieces
             return events
-        return events + self._guarded(data)
+        return self._guarded(self._process_answers, pieces, events)
 
     def catch_up(self) -> list[Event]:
-        """Look into what `behind` holds: bytes of the server that were to be forwarded first."""
-        data, self.behind = self.behind, b""
-        return self._guarded(data) if data else []
+        """Look into what is `behind`: bytes of the server that were to be forwarded first."""
+        events: list[Event] = []
+        while self.behind is not None:
+            pieces, self.behind = self.behind, None
+            self._guarded(self._process_answers, pieces, events)
+        return events
 
-    def _guarded(self, data: bytes) -> list[Event]:
+    def _guarded(self, process: _Process, pieces: Iterator[bytes], events: list[Event]) -> list[Event]:
         try:
-            return self._process_server(data)
+            process(pieces, events)
         except PeerProtocolError as error:
-            return self.lose(str(error))
+            events += self.lose(str(error))
         except Exception as error:
-            return self.lose(f"an error in the observer: {type(error).__name__}")
+            # A mistake of ours must not cost the client its connection; the text may hold secrets, so only its kind.
+            events += self.lose(f"an error in the observer: {type(error).__name__}")
+        return events
+
+    # -- the short way: a plain statement, whole in its chunk, with nothing else under way
+
+    def _took_quick(self, data: bytes) -> bool:
+        """Take a client's chunk when it is such a statement, by text or prepared."""
+        size = len(data) - HEADER
+        if not 1 < size <= LONGEST_QUICK or data[:HEADER] != size.to_bytes(HEADER, "little"):
+            return False
+        if self._passing:
+            if not self._passed.is_over:
+                return False
+        elif self._waiting or self._quick is not None or not self._server.at_rest:
+            return False
+        if self._uploading or self._cursor is not None or self.behind is not None or not self._client.at_rest:
+            return False
+        try:
+            self._quick = self._asked.plain(data)
+        except Exception:
+            # The long way meets it again, and says so.
+            return False
+        if self._quick is None:
+            return False
+        if self._passing:
+            self._passing = False
+            self._waiting.clear()
+        return True
+
+    def _begin_quick(self, data: bytes) -> list[Event]:
+        """Its answer begins, with a result."""
+        event = self._quick
+        assert event is not None
+        self._passing = True
+        # Behind the head come so many columns, then perhaps an EOF packet.
+        metadata_end = bytes(((data[HEADER] + 2) & 0xFF,)) if self._numbers_eof else b""
+        if self._passed.begin_whole(data, metadata_end):
+            self._quick = None
+        return [event]
+
+    def _go_long(self, *, begun: bool = False) -> None:
+        """Follow it as any other: its answer is none of the ordinary, or another command comes before the end."""
+        event, self._quick = self._quick, None
+        if event is not None:
+            binary = event.parameters is not None
+            command = Command(Shape.RESULTS, [Said(event)], binary=binary, told=int(begun))
+            self._begin(command)
+            self._waiting.append(command)
 
     # -- the server's packets
 
-    def _process_server(self, data: bytes) -> list[Event]:
-        events: list[Event] = []
+    def _process_answers(self, pieces: Iterator[bytes], events: list[Event]) -> None:
+        for piece in pieces:
+            if self._passing:
+                self._passed.take(piece)
+                continue
+            self._process_server(piece, events)
+            if self._rest:
+                self.behind, self._rest = chain((self._rest,), pieces), b""
+                break
+
+    def _process_server(self, data: bytes, events: list[Event]) -> None:
         while data:
             if self._result is not None and self._tracker.in_rows:
                 data = self._result.feed(data)
             if data:
                 data = self._process_packets(data, events)
-        return events
 
     def _process_packets(self, data: bytes, events: list[Event]) -> bytes:
         """Follow the server's packets. Gives the bytes that come next where these are rows to be looked into."""
@@ -187,11 +264,13 @@ class Observer:
         reader.feed(data)
         while (payload := reader.next_packet()) is not None:
             if not self._waiting:
-                if payload[:1] != bytes((Header.ERR,)):
+                if payload[:1] != _ERR:
                     raise PeerProtocolError("an answer without a command")
                 # The server says why it is going to close the connection.
                 continue
             command = self._waiting[0]
+            if self._unanswered:
+                self._check_number(command, payload)
             mark = self._tracker.packet(payload, reader.length)
             if mark & Mark.BEGUN:
                 self._begun(command, payload, bool(mark & Mark.OK), events)
@@ -201,20 +280,40 @@ class Observer:
             if mark & Mark.END:
                 self._waiting.popleft()
                 if self._waiting:
-                    self._tracker.begin(self._waiting[0].shape)
+                    self._begin(self._waiting[0])
+                    if self._result is not None:
+                        return reader.rest()
             elif mark & Mark.UPLOAD:
                 self._uploading = True
             elif self._result is not None:
                 if mark & Mark.BEGUN and self._alone():
-                    self.behind = reader.rest()
+                    self._rest = reader.rest()
                     break
                 if self._tracker.in_rows:
                     return reader.rest()
             elif self._alone() and (mark & Mark.BEGUN or followed):
                 self._passing = True
-                self._tail = reader.rest()[-TAIL:]
+                self._passed.begin(reader.rest(), self._tracker.metadata_end(reader.sequence))
                 break
+        if self._unanswered and self._waiting and reader.under_way:
+            self._check_number(self._waiting[0], b"")
         return b""
+
+    def _check_number(self, command: Command, payload: bytes) -> None:
+        """Whether an answer's first packet is the one that follows its command; an error may come at any time."""
+        reader = self._server
+        self._unanswered = reader.under_way
+        if reader.length < MAX_PAYLOAD and payload[:1] != _ERR and reader.sequence != (command.sequence + 1) & 0xFF:
+            raise PeerProtocolError("an answer that does not follow its command")
+
+    def _begin(self, command: Command) -> None:
+        """The answer to this command comes next."""
+        self._tracker.begin(command.shape)
+        self._unanswered = True
+        if self._cursor is not None and command.fetches == self._cursor.statement:
+            self._result = self._cursor.result
+            self._tracker.begin_rows()
+            self._unanswered = False
 
     def _alone(self) -> bool:
         """Whether what comes belongs to the answer of one command that is one result, and can be looked at later."""
@@ -227,14 +326,25 @@ class Observer:
         """Look into what came of a result that is followed."""
         if mark & Mark.COLUMN:
             result.column(payload)
-        if mark & (Mark.OVER | Mark.CURSOR | Mark.END):
-            broken = "" if mark & Mark.OVER else "its rows come by a cursor"
-            if not mark & (Mark.OVER | Mark.CURSOR):
-                broken = f"the server broke off with error {int.from_bytes(payload[1:3], 'little')}"
-            events.append(result.answered(broken))
+        cursor = self._cursor is not None and self._cursor.result is result
+        if mark & Mark.OVER or (cursor and payload[:1] != _ERR and self._tracker.last_row_sent):
+            events.append(result.answered())
+            self._result = self._cursor = None
+        elif mark & Mark.CURSOR or (cursor and payload[:1] != _ERR and mark & Mark.END):
             self._result = None
+            if not cursor and (result.begun or result.begin()):
+                self._cursor = _Cursor(self._waiting[0].statement or 0, result)
+        elif mark & Mark.END:
+            self._forget_result(f"the server broke off with error {int.from_bytes(payload[1:3], 'little')}", events)
         elif self._tracker.in_rows and not result.begun and not result.begin():
             self._result = None
+
+    def _forget_result(self, why: str, events: list[Event]) -> None:
+        """No more will come of the result that is followed, or of the cursor."""
+        result = self._result or (self._cursor.result if self._cursor is not None else None)
+        if result is not None:
+            events.append(result.answered(why))
+        self._result = self._cursor = None
 
     def _begun(self, command: Command, payload: bytes, ok: bool, events: list[Event]) -> None:
         if command.then is not None:
@@ -243,6 +353,8 @@ class Observer:
         if command.decide is not None:
             command.said = command.decide()
             command.decide = None
+        if command.said and self._cursor is not None:
+            self._forget_result("other statements came before the last row of its cursor", events)
         if command.begun < len(command.said):
             event, several, pins = command.said[command.begun]
             if command.told == command.begun:
@@ -251,7 +363,7 @@ class Observer:
             if ok or not several:
                 command.begun += 1
             if isinstance(event, Executed):
-                self._heed(event)
+                self._asked.heed(event)
                 if (pins or self._watch.digest) and not several and self._tracker.in_result:
                     self._result = self._follow(event, pins, command.binary)
         if ok and self._tracks_session:
@@ -276,17 +388,18 @@ class Observer:
             elif kind == session_track.SYSTEM_VARIABLES:
                 for name, value in session_track.variables(data):
                     if name == "character_set_client":
-                        self._charset = value
-
-    def _heed(self, event: Executed) -> None:
-        """Notice the character set that parameters will be written in."""
-        if event.sql[:3].upper() == b"SET" and (found := _SETS_CHARSET.search(event.sql)):
-            name = found.group(1).decode().lower()
-            self._charset = None if name == "default" else name
+                        self._asked.charset = value
 
     # -- the client's packets
 
-    def _process_client(self, payload: bytes) -> None:
+    def _process_commands(self, pieces: Iterator[bytes], events: list[Event]) -> None:
+        reader = self._client
+        for piece in pieces:
+            reader.feed(piece)
+            while (payload := reader.next_packet()) is not None:
+                self._process_client(payload, events)
+
+    def _process_client(self, payload: bytes, events: list[Event]) -> None:
         if self._uploading:
             if not payload:
                 self._uploading = False
@@ -294,140 +407,31 @@ class Observer:
             return
         if self._waiting and self._waiting[-1].shape is Shape.LOGIN:
             return
-        if not payload:
-            raise PeerProtocolError("an empty command")
-        code = payload[0]
-        shape = SHAPES.get(code)
-        if shape is None:
-            raise PeerProtocolError(f"unknown command 0x{code:02x}")
-        if shape is Shape.OPAQUE:
-            raise PeerProtocolError("a replication stream")
-        handler = _HANDLERS.get(code)
-        command = handler(self, payload) if handler else Command(shape)
-        if shape is not Shape.NONE:
-            self._wait(command)
+        command = self._asked.read(payload, self._client.length)
+        if command.shape is not Shape.NONE:
+            command.sequence = self._client.sequence
+            self._wait(command, events)
 
-    def _wait(self, command: Command) -> None:
+    def _wait(self, command: Command, events: list[Event]) -> None:
         if self._passing:
-            if not may_end_response(self._tail):
-                raise PeerProtocolError("the client did not wait for the end of an answer")
             self._passing = False
-            self._tail = b""
-            self._waiting.popleft()
+            held = self._passed.end()
+            if held is None:
+                self._waiting.clear()
+                self._quick = None
+            else:
+                self._go_long(begun=True)
+                # Where it ends matters now: it is followed.
+                self._waiting.append(command)
+                self._process_server(held, events)
+                return
+        else:
+            self._go_long()
         if not self._waiting:
-            self._tracker.begin(command.shape)
+            self._begin(command)
         elif len(self._waiting) >= MOST_WAITING:
             raise PeerProtocolError(f"more than {MOST_WAITING} commands without an answer")
         self._waiting.append(command)
 
-    def _process_query(self, payload: bytes) -> Command:
-        start = 1
-        if self._has_attributes:
-            try:
-                start = skip_attributes(payload)
-            except PeerProtocolError as error:
-                return Command(Shape.RESULTS, [self._unread("QUERY", len(payload), str(error))])
-        return Command(Shape.RESULTS, [self._said(part) for part in self._read(payload[start:])])
 
-    def _read(self, sql: bytes) -> list[Part]:
-        length = self._client.length
-        if length > LONGEST_STATEMENT:
-            verb = re.sub(rb"\W.*", b"", sql[:64].strip(), flags=re.DOTALL).decode("ascii", "replace").upper()
-            return [Part(Keep.UNREAD, verb or "?", "", b"", length, f"longer than {LONGEST_STATEMENT >> 20} MB")]
-        return privacy.read(sql, backslash=self._escapes)
-
-    @property
-    def _escapes(self) -> bool:
-        return not self._tracker.status & NO_BACKSLASH_ESCAPES
-
-    def _said(self, part: Part, parameters: tuple[str, ...] | None = None) -> Said:
-        if part.keep is Keep.WHOLE:
-            event = Executed(self._connection, part.text, parameters, part.length)
-            return Said(event, part.several, self._watch.pins(part.text, backslash=self._escapes))
-        if part.keep is Keep.NOTE:
-            return Said(Noted(self._connection, part.verb, part.table, part.length))
-        return self._unread(part.verb, part.length, part.reason)
-
-    def _unread(self, verb: str, length: int, reason: str) -> Said:
-        return Said(Unread(self._connection, verb, length, reason))
-
-    def _process_init_db(self, payload: bytes) -> Command:
-        schema = payload[1:].decode(errors="replace")
-        return Command(Shape.ONE, [Said(SchemaChanged(self._connection, schema or None))])
-
-    def _process_drop_db(self, payload: bytes) -> Command:
-        schema = payload[1:].decode(errors="replace")
-        return Command(Shape.ONE, [Said(Noted(self._connection, "DROP", schema, len(payload)))])
-
-    def _process_change_user(self, payload: bytes) -> Command:
-        take = Take(payload, 1)
-        user = take.until_nul().decode(errors="replace")
-        if self._capabilities & Capabilities.CLIENT_SECURE_CONNECTION:
-            take.fixed(take.integer(1))
-        else:
-            take.until_nul()
-        schema = take.until_nul().decode(errors="replace")
-        collation = take.integer(2) if take.left >= 2 else 0
-
-        def changed(_payload: bytes) -> None:
-            self._prepared.forget()
-            self._charset = charset_of(collation)[0]
-
-        event = UserChanged(self._connection, user, schema or None, collation)
-        return Command(Shape.LOGIN, [Said(event)], changed)
-
-    def _process_reset(self, _payload: bytes) -> Command:
-        def reset(_payload: bytes) -> None:
-            self._prepared.forget()
-            self._charset = None
-
-        return Command(Shape.ONE, [Said(SessionReset(self._connection))], reset)
-
-    # -- prepared statements
-
-    def _process_prepare(self, payload: bytes) -> Command:
-        parts = self._read(payload[1:])
-        if len(parts) == 1:
-            part = parts[0]
-        else:
-            part = Part(Keep.UNREAD, "PREPARE", "", b"", len(payload), "several statements where one may stand")
-        self._prepared.expect()
-        return Command(Shape.PREPARED, then=lambda answer: self._prepared.remember(part, answer))
-
-    def _process_execute(self, payload: bytes) -> Command:
-        length = self._client.length
-
-        def decide() -> list[Said]:
-            return [self._said(*self._prepared.execute(payload, length, self._charset))]
-
-        if self._prepared.is_known(payload):
-            return Command(Shape.RESULTS, decide(), binary=True)
-        # Its COM_STMT_PREPARE may still be on its way; by the time of the answer it has been answered too.
-        return Command(Shape.RESULTS, decide=decide, binary=True)
-
-    def _process_long_data(self, payload: bytes) -> Command:
-        self._prepared.add_long_data(payload, self._client.length)
-        return Command(Shape.NONE)
-
-    def _process_close(self, payload: bytes) -> Command:
-        self._prepared.close(payload)
-        return Command(Shape.NONE)
-
-    def _process_stmt_reset(self, payload: bytes) -> Command:
-        self._prepared.reset(payload)
-        return Command(Shape.ONE)
-
-
-_HANDLERS: dict[int, Callable[[Observer, bytes], Command]] = {
-    Commands.COM_QUERY: Observer._process_query,
-    Commands.COM_INIT_DB: Observer._process_init_db,
-    Commands.COM_DROP_DB: Observer._process_drop_db,
-    Commands.COM_CHANGE_USER: Observer._process_change_user,
-    Commands.COM_RESET_CONNECTION: Observer._process_reset,
-    Commands.COM_STMT_PREPARE: Observer._process_prepare,
-    Commands.COM_STMT_EXECUTE: Observer._process_execute,
-    COM_STMT_BULK_EXECUTE: Observer._process_execute,
-    Commands.COM_STMT_SEND_LONG_DATA: Observer._process_long_data,
-    Commands.COM_STMT_CLOSE: Observer._process_close,
-    Commands.COM_STMT_RESET: Observer._process_stmt_reset,
-}
+_ERR = bytes((Header.ERR,))

@@ -20,6 +20,7 @@ import re
 import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from mysql_mimic.types import Capabilities, ColumnType, ComStmtExecuteFlags
 
@@ -30,6 +31,10 @@ from proxy.protocol import PeerProtocolError, Take
 VECTOR = 0xF2
 UNSIGNED = 0x80
 ITERATIONS = 4
+_HEAD = 1 + 4 + 1 + ITERATIONS
+# What says how the rest is to be read begins behind the statement's number.
+_FORM = 1 + 4
+_MOST_FORMS = 4
 
 _UTF8 = frozenset(("utf8mb4", "utf8mb3", "utf8", "ascii"))
 # In these a byte below 0x80 may be half of a character, or not be ASCII.
@@ -48,11 +53,16 @@ class Type:
 
 @dataclass(slots=True)
 class Binding:
-    """What the server remembers of a prepared statement's parameters between executions."""
+    """What the server remembers of a prepared statement's parameters between executions.
+
+    `numbers` is for the next execution of the same form: by its length, what stands before the values, and how these
+    are read when they are integers all.
+    """
 
     count: int
     types: tuple[Type, ...] = ()
     long_data: dict[int, bytearray] = field(default_factory=dict)
+    numbers: dict[int, tuple[bytes, struct.Struct]] = field(default_factory=dict)
 
 
 def literals(payload: bytes, binding: Binding, capabilities: Capabilities, charset: str | None) -> tuple[str, ...]:
@@ -61,9 +71,13 @@ def literals(payload: bytes, binding: Binding, capabilities: Capabilities, chars
     Remembers the types in `binding`. `charset`: MySQL's name of what the client writes in, None when not known.
     Raises PeerProtocolError for what cannot be read.
     """
-    take = Take(payload, 1 + 4)
-    flags = take.integer(1)
-    take.fixed(ITERATIONS)
+    form = binding.numbers.get(len(payload))
+    if form is not None and not binding.long_data and payload.startswith(form[0], _FORM):
+        return tuple(map(str, form[1].unpack_from(payload, _FORM + len(form[0]))))
+    take = Take(payload, _HEAD)
+    if take.left < 0:
+        raise PeerProtocolError("truncated packet: an execution without its head")
+    flags = payload[_HEAD - ITERATIONS - 1]
     named = bool(capabilities & Capabilities.CLIENT_QUERY_ATTRIBUTES)
     announced = named and bool(flags & ComStmtExecuteFlags.PARAMETER_COUNT_AVAILABLE)
     if not binding.count and not announced:
@@ -75,10 +89,12 @@ def literals(payload: bytes, binding: Binding, capabilities: Capabilities, chars
     if not count:
         return ()
     nulls = take.fixed((count + 7) // 8)
-    if take.integer(1):
+    if take.fixed(1) != b"\0":
         binding.types = _types(take, count, named)
+        binding.numbers.clear()
     if len(binding.types) < count:
         raise PeerProtocolError("parameters without types")
+    values = take.position
     found = []
     for index in range(binding.count):
         type_ = binding.types[index]
@@ -88,6 +104,10 @@ def literals(payload: bytes, binding: Binding, capabilities: Capabilities, chars
             found.append("NULL")
         else:
             found.append(_READERS[_reader_key(type_.code)](take, type_, charset))
+    if not any(nulls) and not binding.long_data and not take.left and len(binding.numbers) < _MOST_FORMS:
+        codes = "".join([_INTEGERS.get((type_.code, type_.unsigned), "?") for type_ in binding.types[:count]])
+        if "?" not in codes and count == binding.count:
+            binding.numbers[len(payload)] = payload[_FORM:values], struct.Struct("<" + codes)
     return tuple(found)
 
 
@@ -110,13 +130,20 @@ def _types(take: Take, count: int, named: bool) -> tuple[Type, ...]:
     # Each takes two bytes at least: a count beyond that is a lie, told before anything is allocated.
     if count > take.left // 2:
         raise PeerProtocolError(f"{count} parameters in {take.left} bytes")
+    if not named:
+        return _plain_types(take.fixed(2 * count))
     types = []
     for _ in range(count):
         code = take.integer(1)
         types.append(Type(code, bool(take.integer(1) & UNSIGNED)))
-        if named:
-            take.string()
+        take.string()
     return tuple(types)
+
+
+@lru_cache(maxsize=256)
+def _plain_types(block: bytes) -> tuple[Type, ...]:
+    """Many clients send the same few again with every execution."""
+    return tuple(Type(code, bool(flags & UNSIGNED)) for code, flags in zip(block[::2], block[1::2], strict=True))
 
 
 def _reader_key(code: int) -> int:
@@ -214,6 +241,19 @@ _BINARY = frozenset(
         VECTOR,
     )
 )
+
+# How `struct` writes the integers, by type and whether they are unsigned.
+_INTEGERS: Mapping[tuple[int, bool], str] = {
+    (int(code), unsigned): letter.upper() if unsigned else letter
+    for letter, codes in {
+        "b": (ColumnType.TINY, ColumnType.BOOL),
+        "h": (ColumnType.SHORT, ColumnType.YEAR),
+        "i": (ColumnType.LONG, ColumnType.INT24),
+        "q": (ColumnType.LONGLONG,),
+    }.items()
+    for code in codes
+    for unsigned in (False, True)
+}
 
 _READERS: Mapping[int, Callable[[Take, Type, str | None], str]] = {
     ColumnType.TINY: _integer(1),

@@ -14,6 +14,7 @@ from proxy import privacy
 from proxy.parameters import Binding, literals
 from proxy.privacy import Keep, Part
 from proxy.protocol import PeerProtocolError, Take
+from proxy.quick import is_plain
 from proxy.responses import COM_STMT_BULK_EXECUTE
 
 LAST_PREPARED = 0xFFFFFFFF
@@ -90,6 +91,19 @@ class PreparedStatements:
         finally:
             prepared.forget_long_data()
 
+    def plain(self, payload: bytes, charset: str | None) -> tuple[Part, tuple[str, ...]] | None:
+        """What `execute` gives for a plain text (see `quick`); None for what takes a closer look."""
+        prepared = self._statements.get(int.from_bytes(payload[1:5], "little"))
+        if prepared is None or prepared.binding.long_data or prepared.overflow:
+            return None
+        part = prepared.part
+        if part.keep is not Keep.WHOLE or not is_plain(part.text):
+            return None
+        try:
+            return part, literals(payload, prepared.binding, self._capabilities, charset)
+        except PeerProtocolError:
+            return None
+
     def add_long_data(self, payload: bytes, length: int) -> None:
         """Keep a value that is sent ahead, for a statement whose parameters will be wanted. `length`: the command's."""
         prepared = self._find(payload)
@@ -115,9 +129,13 @@ class PreparedStatements:
         if prepared := self._find(payload):
             prepared.forget_long_data()
 
-    def _find(self, payload: bytes) -> _Prepared | None:
+    def number(self, payload: bytes) -> int:
+        """Which statement a command is about."""
         number = Take(payload, 1).integer(4)
-        return self._statements.get(self._last if number == LAST_PREPARED else number)
+        return self._last if number == LAST_PREPARED else number
+
+    def _find(self, payload: bytes) -> _Prepared | None:
+        return self._statements.get(self.number(payload))
 
 
 def _unread(verb: str, length: int, reason: str) -> Part:

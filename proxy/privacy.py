@@ -128,6 +128,11 @@ def read(sql: bytes, *, backslash: bool = True) -> list[Part]:
     return _read_exactly(sql, backslash)
 
 
+def is_ordinary(sql: bytes) -> bool:
+    """Whether a text is one SELECT that is kept whole, as it stands, whatever its numbers."""
+    return _ORDINARY.match(sql) is not None and b";" not in sql and b"/*" not in sql and not _names_secret(sql)
+
+
 def makes_secret(text: bytes) -> bool:
     """Whether a text, were it executed, may set a password."""
     return _SECRET_TEXT.search(text.upper().replace(b"\\", b"")) is not None

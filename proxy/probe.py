@@ -17,6 +17,8 @@ from cryptography.x509.oid import NameOID
 from graph.database import ServerAddress
 from proxy.errors import InputError, ServerError
 from proxy.paths import RunningProxy
+from proxy.security import AS_CLIENT, ServerTls, ServerTrust
+from proxy.tls import client_context
 
 _SECONDS = 10.0
 _LARGEST_PACKET = 1 << 16
@@ -43,6 +45,11 @@ def addresses(host: str, port: int) -> set[tuple[str, int]]:
 
 def refuse_own(server: ServerAddress, running: Sequence[RunningProxy]) -> None:
     """Raises InputError when the server is one of the running proxies, under whatever name; ServerError as above."""
+    if server.socket:
+        for proxy in running:
+            if not proxy.port and server.socket.exists() and server.socket.samefile(proxy.host):
+                raise _is_djproxy(server, f" (pid {proxy.pid}, recording paper {proxy.paper})")
+        return
     wanted = addresses(server.host, server.port)
     for proxy in running:
         if proxy.port != server.port:
@@ -73,22 +80,58 @@ def _is_here(address: str) -> bool:
     return True
 
 
-def probe(server: ServerAddress, seconds: float = _SECONDS) -> None:
-    """Raises ServerError when nothing answers there as a MySQL server does, InputError when a djproxy does."""
+def probe(server: ServerAddress, trust: ServerTrust = AS_CLIENT, seconds: float = _SECONDS) -> None:
+    """Raises ServerError when nothing answers there as a MySQL server does, or its TLS is not what `trust` asks for,
+    InputError when a djproxy answers, or the files of `trust` cannot be used."""
+    context = _context(trust)
     try:
-        with socket.create_connection((server.host, server.port), timeout=seconds) as connection:
-            _Conversation(connection, server).run()
+        with _connected(server, seconds) as connection:
+            _Conversation(connection, server, trust.mode, context).run()
+    except ssl.SSLCertVerificationError as error:
+        raise ServerError(
+            f"the server {server} shows a certificate that is not accepted ({error.verify_message}): "
+            f"check --server-ca, or choose another --server-tls than {trust.mode}"
+        ) from error
     except (OSError, UnicodeError) as error:
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         raise ServerError(f"the server {server} cannot be reached ({reason}); check --server") from error
 
 
+def _connected(server: ServerAddress, seconds: float) -> socket.socket:
+    if not server.socket:
+        return socket.create_connection((server.host, server.port), timeout=seconds)
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        connection.settimeout(seconds)
+        connection.connect(str(server.socket))
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _context(trust: ServerTrust) -> ssl.SSLContext:
+    try:
+        context = client_context(trust)
+    except (OSError, ValueError) as error:
+        files = ", ".join(str(path) for path in (trust.authority, trust.certificate, trust.key) if path)
+        raise InputError(f"the certificates for the server ({files}) cannot be used ({error})") from error
+    if not trust.mode.verified:
+        # Nothing is sent that anybody might want to overhear; old servers are looked at, too.
+        context.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
+    return context
+
+
 class _Conversation:
     """One look."""
 
-    def __init__(self, connection: socket.socket, server: ServerAddress) -> None:
+    def __init__(
+        self, connection: socket.socket, server: ServerAddress, mode: ServerTls, context: ssl.SSLContext
+    ) -> None:
         self._connection = connection
         self._server = server
+        self._mode = mode
+        self._context = context
         self._sequence = 0
 
     def run(self) -> None:
@@ -110,14 +153,15 @@ class _Conversation:
         if answer[:1] == bytes([_OK]):
             self._sequence = 0
             self._send(b"\x01")
+        if self._mode.required and not capabilities & _SSL:
+            raise ServerError(
+                f"the server {self._server} offers no TLS, which --server-tls {self._mode} asks for: "
+                "give the server TLS, or choose another mode"
+            )
 
     def _turn_to_tls(self) -> None:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        # Nothing is sent that anybody might want to overhear; old servers are looked at, too.
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-        context.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
-        leg = context.wrap_socket(self._connection, server_hostname=None)
+        name = self._server.host if self._mode is ServerTls.VERIFY_FULL else None
+        leg = self._context.wrap_socket(self._connection, server_hostname=name)
         self._connection = leg
         if _common_name(leg.getpeercert(binary_form=True)) == _OWN_NAME:
             raise _is_djproxy(self._server)

@@ -197,6 +197,16 @@ class PacketReader:
         self._joining = self._missing == MAX_PAYLOAD
         return True
 
+    @property
+    def at_rest(self) -> bool:
+        """Whether nothing was fed that has not been given: the next byte begins a packet."""
+        return self._missing < 0 and not self._joining and not self._start and self._position >= len(self._chunk)
+
+    @property
+    def under_way(self) -> bool:
+        """Whether a payload has begun to come and is not yet whole."""
+        return self._missing >= 0 or self._joining
+
     def rest(self) -> bytes:
         """Whatever was fed and not yet given, as it came, and forget it. Not in the middle of a payload."""
         left = self._start + self._chunk[self._position :]

@@ -12,19 +12,21 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import uvloop  # noqa: TID251
 
 from graph.database import ServerAddress
-from proxy.addresses import format_address
+from proxy.addresses import format_address, format_server
 from proxy.certificates import Certificate, default_certificate
 from proxy.errors import HomeError, InputError, ListenError
 from proxy.journal import Header, JournalWriter
+from proxy.passwords import PasswordKey, password_key
 from proxy.paths import Home, RunningProxy, announce, open_private, running
 from proxy.probe import probe, refuse_own
-from proxy.relay import Proxy
+from proxy.relay import NO_OPTIONS, Proxy, legs_of
+from proxy.relay_options import RelayOptions
 from proxy.results import NO_WATCH, Watch
 from proxy.store import Store
 
@@ -45,6 +47,12 @@ class Plan:
     certificate: Certificate | None
     command: tuple[str, ...]
     watch: Watch = NO_WATCH
+    options: RelayOptions = NO_OPTIONS
+
+    @property
+    def relay_options(self) -> RelayOptions:
+        """The options, with the sockets of the addresses."""
+        return replace(self.options, listen_socket=self.listen.socket, server_socket=self.server.socket)
 
 
 def run(home: Home, plan: Plan, say: Callable[[str], None]) -> int:
@@ -57,20 +65,33 @@ def run(home: Home, plan: Plan, say: Callable[[str], None]) -> int:
         raise InputError(f"the command {plan.command[0]!r} is not found or cannot be run")
     with Store(home.store) as store:
         refuse_own(plan.server, running(home))
-        probe(plan.server)
-        server = format_address(plan.server.host, plan.server.port)
+        probe(plan.server, plan.options.trust)
+        server = format_server(plan.server)
         header = Header(plan.paper, plan.analysis, server, time.time_ns())
-        certificate = plan.certificate or _certificate(home.certificates)
+        certificate = plan.certificate or own_certificate(home.certificates)
         return uvloop.run(_Recording(home, plan, header, certificate, store, say).run())
 
 
-def _certificate(folder: Path) -> Certificate:
+def own_certificate(folder: Path) -> Certificate:
+    """The certificate that clients are shown by default. Raises HomeError."""
     try:
         return default_certificate(folder)
     except OSError as error:
-        raise HomeError(
-            f"the certificates in {folder} cannot be written ({error.strerror}); choose another folder with --home"
-        ) from error
+        raise _unwritable(folder, error) from error
+
+
+def own_password_key(folder: Path) -> PasswordKey:
+    """The key that clients without TLS encrypt their passwords for. Raises HomeError."""
+    try:
+        return password_key(folder)
+    except OSError as error:
+        raise _unwritable(folder, error) from error
+
+
+def _unwritable(folder: Path, error: OSError) -> HomeError:
+    return HomeError(
+        f"the certificates in {folder} cannot be written ({error.strerror}); choose another folder with --home"
+    )
 
 
 class _Recording:
@@ -113,7 +134,7 @@ class _Recording:
         note = announce(self._home, RunningProxy(os.getpid(), host, port, plan.paper, plan.analysis))
         worker = _start_worker(self._home, journal.path)
         self._say(
-            f"listening on {format_address(host, port)} -> {self._header.server}, "
+            f"listening on {_listener(host, port)} -> {self._header.server}, "
             f"recording paper {plan.paper}, analysis {plan.analysis}"
         )
         if begun_on not in (None, self._header.server):
@@ -126,7 +147,7 @@ class _Recording:
             note.unlink(missing_ok=True)
             await _finish(worker)
         if plan.command and not journal.connections:
-            self._say(_NOT_USED.format(command=plan.command[0], address=format_address(_reachable(host), port)))
+            self._say(_NOT_USED.format(command=plan.command[0], address=_listener(_reachable(host), port)))
         return status
 
     def _interrupt(self, stop: asyncio.Event) -> None:
@@ -136,16 +157,25 @@ class _Recording:
         self._interrupted = True
 
     async def _listen(self, journal: JournalWriter) -> Proxy:
-        listen, server = self._plan.listen, self._plan.server
+        listen, server, options = self._plan.listen, self._plan.server, self._plan.relay_options
+        if legs_of(options, self._certificate).may_differ:
+            options = replace(options, password_key=own_password_key(self._home.certificates))
         try:
             return await Proxy.start(
-                listen.host, listen.port, server.host, server.port, self._certificate, journal, self._plan.watch
+                listen.host,
+                listen.port,
+                server.host,
+                server.port,
+                self._certificate,
+                journal,
+                self._plan.watch,
+                options,
             )
         except OSError as error:
             taken = error.errno == errno.EADDRINUSE
             why = "it is in use" if taken else error.strerror or str(error)
             raise ListenError(
-                f"cannot listen on {format_address(listen.host, listen.port)}: {why}; "
+                f"cannot listen on {format_server(listen)}: {why}; "
                 "choose another address with --listen (port 0 takes a free one)"
             ) from error
 
@@ -176,7 +206,12 @@ _NOT_USED = (
 
 
 def command_environment(environment: Mapping[str, str], host: str, port: int) -> dict[str, str]:
-    """The environment of the recorded command: DataJoint and MySQL's clients find the proxy in it."""
+    """The environment of the recorded command: DataJoint and MySQL's clients find the proxy in it.
+
+    A socket, whose port is 0, only MySQL's own clients can be told of.
+    """
+    if not port:
+        return {**environment, "MYSQL_HOST": "localhost", "MYSQL_UNIX_PORT": host}
     return {
         **environment,
         "DJ_HOST": format_address(host, port),
@@ -184,6 +219,10 @@ def command_environment(environment: Mapping[str, str], host: str, port: int) ->
         "MYSQL_HOST": host,
         "MYSQL_TCP_PORT": str(port),
     }
+
+
+def _listener(host: str, port: int) -> str:
+    return format_address(host, port) if port else host
 
 
 def _reachable(host: str) -> str:

@@ -2,9 +2,7 @@
 
 A response is one of the shapes below. The first byte of a packet tells its kind only together with where it stands:
 
-* 0x00 is an OK packet where a result may begin, but a row whose first column is empty among rows; and where
-  OPTIONAL_RESULTSET_METADATA is agreed on, a result's head may begin with it too (metadata left out), which then is
-  shorter than any OK packet.
+* 0x00 is an OK packet where a result may begin, but a row whose first column is empty among rows.
 * 0xFE is an EOF packet (or, under DEPRECATE_EOF, an OK packet) among rows, but only when it is short enough: a row may
   begin with it when its first column takes more than 16 MB.
 * 0xFB asks for a local file where a result may begin; among rows it is a NULL in the first column.
@@ -31,9 +29,12 @@ COM_SUBSCRIBE_GROUP_REPLICATION_STREAM = 0x21
 COM_STMT_BULK_EXECUTE = 0xFA
 
 PROGRESS_NUMBER = 0xFFFF
+# An EOF packet as it was before DEPRECATE_EOF.
+EOF_LENGTH = 5
 
 _MORE_RESULTS = int(ServerStatus.SERVER_MORE_RESULTS_EXISTS)
 _CURSOR = int(ServerStatus.SERVER_STATUS_CURSOR_EXISTS)
+_LAST_ROW = int(ServerStatus.SERVER_STATUS_LAST_ROW_SENT)
 
 
 class Shape(Enum):
@@ -141,6 +142,22 @@ class ResponseTracker:
         self._shape = shape
         self._state = _State.BEGIN
 
+    def begin_rows(self) -> None:
+        """A COM_STMT_FETCH was sent, whose rows somebody else is going to look into."""
+        self._shape = Shape.ROWS
+        self._state = _State.ROWS
+
+    def metadata_end(self, sequence: int) -> bytes:
+        """The number of the EOF packet that comes behind the columns, as a byte, when `sequence` is that of the last
+        packet; nothing when there will be none."""
+        ahead = {_State.COLUMNS: self._left + 1, _State.COLUMNS_EOF: 1}.get(self._state)
+        return b"" if ahead is None or self._deprecate_eof else bytes(((sequence + ahead) & 0xFF,))
+
+    @property
+    def last_row_sent(self) -> bool:
+        """Whether a cursor has no more rows."""
+        return bool(self.status & _LAST_ROW)
+
     @property
     def in_result(self) -> bool:
         """Whether the head of a result set was the last that came, or what belongs to it."""
@@ -184,7 +201,7 @@ class ResponseTracker:
         raise PeerProtocolError(f"an answer to a command that has none ({self._shape.name})")
 
     def _process_result_head(self, first: int, payload: bytes, length: int) -> int:
-        if first == Header.OK and (length >= SHORTEST_OK or not self._optional_metadata):
+        if first == Header.OK:
             self.status = _ok_status(payload)
             return Mark.BEGUN | Mark.OK | self._next_result()
         if first == Header.LOCAL_INFILE:
@@ -194,10 +211,9 @@ class ResponseTracker:
             self.status = Take(payload, 3).integer(2)
             return Mark.BEGUN | self._next_result()
         take = Take(payload)
-        described = take.integer(1) if self._optional_metadata else 1
         columns = take.length_encoded()
-        if self._cached_metadata:
-            described = take.integer(1)
+        # MySQL's reference has the flag before the count, its servers send it as MariaDB's do.
+        described = take.integer(1) if self._optional_metadata or self._cached_metadata else 1
         self._left = columns if described else 0
         self._state = _State.COLUMNS
         if not self._left:
@@ -243,7 +259,7 @@ class ResponseTracker:
         take.fixed(3)
         described = not (self._optional_metadata and take.left and not take.integer(1))
         ends = 0 if self._deprecate_eof else 1
-        self._left = sum(count + ends for count in groups if count) if described else 0
+        self._left = sum(count * described + ends for count in groups if count)
         self._state = _State.DEFINITIONS
         return Mark.BEGUN | (Mark.NOTHING if self._left else Mark.END)
 
@@ -277,18 +293,43 @@ _PROCESS = {
 
 
 def may_end_response(tail: bytes) -> bool:
-    """Whether the last bytes of a stream may be a packet that ends a response: EOF, OK or ERR.
+    """Whether the last bytes of a stream may be a packet that ends a response: EOF, OK or ERR, with no more to come.
 
     Only that: a row can be made to look like one. Who asks has seen the client speak again, which a client does when
     the response is over.
     """
-    size = len(tail)
-    if size >= 9 and tail[-9:-6] == b"\x05\0\0" and tail[-5] == Header.EOF:
-        return True
-    if size >= 11 and tail[-11:-8] == b"\x07\0\0" and tail[-7] == Header.EOF:
-        return True
-    return any(
-        tail[-length] in (Header.OK, Header.EOF, Header.ERR)
-        and int.from_bytes(tail[-length - 4 : -length - 1], "little") == length
-        for length in range(1, size - 3)
+    return looks_over(tail) or any(
+        int.from_bytes(tail[-length - 4 : -length - 1], "little") == length and _ends(tail[-length:])
+        for length in range(1, len(tail) - 3)
     )
+
+
+def status_at_end(tail: bytes) -> int:
+    """The status in the packet that ends a result set, of which these are the last bytes; 0 when it tells none."""
+    if len(tail) >= 9 and tail[-9:-6] == b"\x05\0\0" and tail[-5] == Header.EOF:
+        return int.from_bytes(tail[-2:], "little")
+    if len(tail) >= 11 and tail[-11:-8] == b"\x07\0\0" and tail[-7] == Header.EOF:
+        return int.from_bytes(tail[-4:-2], "little")
+    return 0
+
+
+def looks_over(tail: bytes) -> bool:
+    """The same at a glance: whether there is an EOF, or what stands for it, without more to say."""
+    if tail[-9:-6] == b"\x05\0\0" and tail[-5:-4] == _EOF:
+        return not tail[-2] & _MORE_RESULTS
+    return tail[-11:-8] == b"\x07\0\0" and tail[-7:-6] == _EOF and not tail[-4] & _MORE_RESULTS
+
+
+def _ends(payload: bytes) -> bool:
+    if payload[0] == Header.ERR:
+        return True
+    if payload[0] not in (Header.OK, Header.EOF):
+        return False
+    try:
+        status = Take(payload, 3).integer(2) if len(payload) == EOF_LENGTH else _ok_status(payload)
+    except PeerProtocolError:
+        return False
+    return not status & _MORE_RESULTS
+
+
+_EOF = bytes((Header.EOF,))

@@ -89,6 +89,12 @@ def may_change(sql: bytes, *, backslash: bool = True) -> bool:
     return _CHANGING.search(code.encode("latin-1")) is not None
 
 
+def hints_at_change(sql: bytes) -> bool:
+    """Whether a text holds any of the words without which `may_change` says no."""
+    upper = sql.upper()
+    return any(hint in upper for hint in _HINTS)
+
+
 def _finds_change(upper: bytes) -> bool:
     words = 0
     for hint in _HINTS:

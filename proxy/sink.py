@@ -14,6 +14,13 @@ class Sink(Protocol):
     def write(self, events: list[Event]) -> None: ...
 
 
+class Nowhere:
+    """The sink of a relay that records nothing."""
+
+    def write(self, events: list[Event]) -> None:
+        """Forget them."""
+
+
 class GuardedSink:
     """A sink that never raises: when it fails the relay goes on, and the gap is told as soon as it works again."""
 

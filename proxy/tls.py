@@ -10,8 +10,10 @@ from __future__ import annotations
 import ssl  # noqa: TID251
 from pathlib import Path
 
-# One TLS record holds 16 kB at most; larger reads save calls.
-READ_SIZE = 1 << 18
+from proxy.security import AS_CLIENT, ServerTls, ServerTrust
+
+# What one TLS record holds at most; a read gives no more than one.
+READ_SIZE = 1 << 14
 
 
 class TlsError(Exception):
@@ -25,21 +27,33 @@ def server_context(certificate: Path, key: Path) -> ssl.SSLContext:
     return context
 
 
-def client_context() -> ssl.SSLContext:
-    """How the proxy meets the server: as MySQL clients do by default, encrypted and unverified."""
+def client_context(trust: ServerTrust = AS_CLIENT) -> ssl.SSLContext:
+    """How the proxy meets the server; without a wish for more as MySQL clients do, encrypted and unverified.
+
+    OSError, ssl.SSLError or ValueError when the files cannot be used.
+    """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
+    context.check_hostname = trust.mode is ServerTls.VERIFY_FULL
+    context.verify_mode = ssl.CERT_REQUIRED if trust.mode.verified else ssl.CERT_NONE
+    if trust.authority is not None:
+        context.load_verify_locations(trust.authority)
+    elif trust.mode.verified:
+        context.load_default_certs()
+    if trust.certificate is not None:
+        context.load_cert_chain(trust.certificate, trust.key)
     return context
 
 
 class TlsLeg:
-    """The TLS of one side. After each call `outgoing` gives what is to be written to the socket."""
+    """The TLS of one side. After each call `outgoing` gives what is to be written to the socket.
 
-    def __init__(self, context: ssl.SSLContext, *, server_side: bool) -> None:
+    `host` is the name that the other end's certificate must have, where the context checks it.
+    """
+
+    def __init__(self, context: ssl.SSLContext, *, server_side: bool, host: str | None = None) -> None:
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
-        self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side=server_side)
+        self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side=server_side, server_hostname=host)
         self._waiting: list[bytes] = []
         self.established = False
         self.ended = False
@@ -85,7 +99,7 @@ class TlsLeg:
         except ssl.SSLWantReadError:
             return
         except ssl.SSLError as error:
-            raise TlsError(error.reason or str(error)) from error
+            raise TlsError(_reason(error)) from error
         self.established = True
         for data in self._waiting:
             self.send(data)
@@ -94,13 +108,22 @@ class TlsLeg:
     def _read(self) -> bytes:
         found = []
         try:
-            while data := self._tls.read(READ_SIZE):
+            # Asking for what is not there raises, which costs more than looking first.
+            while self._incoming.pending or self._tls.pending():
+                if not (data := self._tls.read(READ_SIZE)):
+                    self.ended = True
+                    break
                 found.append(data)
-            self.ended = True
         except ssl.SSLWantReadError:
             pass
         except ssl.SSLZeroReturnError:
             self.ended = True
         except ssl.SSLError as error:
-            raise TlsError(error.reason or str(error)) from error
+            raise TlsError(_reason(error)) from error
         return found[0] if len(found) == 1 else b"".join(found)
+
+
+def _reason(error: ssl.SSLError) -> str:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"the certificate is not accepted ({error.verify_message})"
+    return error.reason or str(error)

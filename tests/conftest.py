@@ -10,6 +10,7 @@ import pytest
 from hypothesis import settings
 
 from examples.private_server import PrivateServer, flavours
+from proxy.certificates import Certificate, default_certificate
 from tests.harness import Djproxy
 
 # How long an example takes says more about the machine than about the code.
@@ -29,6 +30,12 @@ def restored(server: PrivateServer) -> Iterator[PrivateServer]:
     """A second server of the same flavour, for restored copies; a test drops the schemas that it restores there."""
     with PrivateServer.start(server.flavour) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
+    """What the proxy shows to clients by default."""
+    return default_certificate(tmp_path_factory.mktemp("certificates"))
 
 
 @pytest.fixture

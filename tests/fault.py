@@ -3,26 +3,74 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import socket
 import struct
 import threading
+from collections.abc import Iterator
 from concurrent.futures import Future
 from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
+# Packets up to this length are cut everywhere, longer ones so many bytes from either end.
+SHORT = 4096
+NEAR = 16
+
+
+class Slicer:
+    """Cuts a stream of packets into slices of `size` bytes; only the inside of long packets goes in larger pieces, at
+    random places. Of what is no packets (TLS) it takes any four bytes for a header, which is as good a cut."""
+
+    def __init__(self, size: int, seed: int) -> None:
+        self._size = size
+        self._random = random.Random(seed)
+        self._header = b""
+        self._length = 0
+        self._left = 0
+
+    def cut(self, data: bytes) -> Iterator[bytes]:
+        """The next bytes of the stream, cut."""
+        position = 0
+        while position < len(data):
+            piece = data[position : position + self._step()]
+            position += len(piece)
+            self._follow(piece)
+            yield piece
+
+    def _step(self) -> int:
+        if self._left <= NEAR or self._length <= SHORT or self._length - self._left < NEAR:
+            return self._size
+        return min(self._left - NEAR, self._random.randint(1, 1 << 16))
+
+    def _follow(self, piece: bytes) -> None:
+        while piece:
+            if self._left:
+                taken = min(self._left, len(piece))
+                self._left -= taken
+            else:
+                taken = min(4 - len(self._header), len(piece))
+                self._header += piece[:taken]
+                if len(self._header) == 4:
+                    self._left = self._length = int.from_bytes(self._header[:3], "little")
+                    self._header = b""
+            piece = piece[taken:]
+
 
 class FaultProxy:
     """Listens on a free port of 127.0.0.1 and forwards to `target`.
 
-    `slice_size`: each write carries so many bytes at most. `source`: the address that the target sees. `sent` counts
-    what came from clients, in bytes.
+    `slice_size`: each write carries so many bytes (see `Slicer`, which `seed` is for). `source`: the address that the
+    target sees. `sent` counts what came from clients, in bytes.
     """
 
-    def __init__(self, target: tuple[str, int], *, slice_size: int | None = None, source: str | None = None) -> None:
+    def __init__(
+        self, target: tuple[str, int], *, slice_size: int | None = None, seed: int = 0, source: str | None = None
+    ) -> None:
         self.target = target
         self.source = (source, 0) if source else None
         self.slice_size = slice_size
+        self.seed = seed
         self.sent = 0
         self.port = 0
         self._started: Future[int] = Future()
@@ -78,12 +126,12 @@ class FaultProxy:
         await asyncio.gather(self._pump(reader, there_writer, counted=True), self._pump(there_reader, writer))
 
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, counted: bool = False) -> None:
+        slicer = Slicer(self.slice_size, self.seed) if self.slice_size else None
         with suppress(OSError):
             while data := await reader.read(65536):
                 self.sent += len(data) if counted else 0
-                step = self.slice_size or len(data)
-                for start in range(0, len(data), step):
-                    writer.write(data[start : start + step])
+                for piece in slicer.cut(data) if slicer else [data]:
+                    writer.write(piece)
                     await writer.drain()
                     # The next slice goes into a segment of its own only when this one has left.
                     await asyncio.sleep(0)

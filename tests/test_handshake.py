@@ -9,10 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mysql_mimic.types import Capabilities
 
-from proxy.handshake import LONGEST_PACKET, Done, Fail, Greeting, Handshake, Send, StartTls, State
+from proxy.handshake import LONGEST_PACKET, Done, Fail, Handshake, Send, StartTls, State
+from proxy.login import Greeting
 from proxy.protocol import ExtendedCapabilities, PeerProtocolError, Side, packet
+from proxy.security import Legs
 
-MASKED = Capabilities.CLIENT_COMPRESS | Capabilities.CLIENT_ZSTD_COMPRESSION_ALGORITHM | Capabilities.CLIENT_SSL
+MASKED = Capabilities.CLIENT_SSL
 MYSQL = Capabilities(0xFFFFFFFF)
 MARIADB = Capabilities(0x81FFF7FE | Capabilities.CLIENT_SSL | Capabilities.CLIENT_COMPRESS)
 NONCE = b"abcdefgh", b"ijklmnopqrst\0"
@@ -100,7 +102,7 @@ class Wire:
 
 
 def wire(*, offer_tls: bool = True) -> Wire:
-    return Wire(Handshake(offer_tls=offer_tls))
+    return Wire(Handshake(Legs(offers=offer_tls)))
 
 
 @pytest.mark.parametrize("step", [1, 3, 1 << 30])
@@ -120,7 +122,7 @@ def test_a_plain_login(step: int) -> None:
     assert plain.order[-2:] == ["Done CLIENT", "Send CLIENT"]
 
 
-def test_only_three_bits_of_the_greeting_change() -> None:
+def test_only_one_bit_of_the_greeting_changes() -> None:
     for offer_tls in (False, True):
         for capabilities in (MYSQL, MARIADB, MYSQL & ~Capabilities.CLIENT_SSL):
             one = wire(offer_tls=offer_tls)
@@ -154,12 +156,15 @@ def test_an_ssl_request_is_known_by_its_flag_not_its_length() -> None:
     assert [start.side for start in tls.tls] == [Side.CLIENT]
 
 
-def test_the_client_does_not_get_compression_by_asking() -> None:
+def test_compression_is_between_the_two_ends() -> None:
     plain = wire()
     plain.feed(Side.SERVER, packet(0, greeting(MYSQL)))
-    asked = CLIENT_FLAGS | Capabilities.CLIENT_COMPRESS | Capabilities.CLIENT_ZSTD_COMPRESSION_ALGORITHM
+    asked = CLIENT_FLAGS | Capabilities.CLIENT_ZSTD_COMPRESSION_ALGORITHM
     plain.feed(Side.CLIENT, packet(1, response(asked)))
-    assert plain.server == packet(1, response())
+    assert plain.server == packet(1, response(asked))
+    plain.feed(Side.SERVER, packet(2, OK) + b"compressed")
+    assert plain.done is not None and plain.done.capabilities & Capabilities.CLIENT_ZSTD_COMPRESSION_ALGORITHM
+    assert plain.handshake.leftover(Side.SERVER) == b"compressed"
 
 
 def test_auth_packets_pass_with_each_legs_own_numbers() -> None:
@@ -336,3 +341,39 @@ def test_any_bytes_end_in_actions(chunks: list[tuple[Side, bytes]], greeted: boo
     for side, data in chunks:
         one.feed(side, data)
     assert (one.handshake.state in (State.LEFT, State.LEAVING, State.FAILED)) == bool(one.failed)
+
+
+@pytest.mark.parametrize("greeted", [False, True])
+def test_a_client_that_floods_before_its_turn_is_refused(greeted: bool) -> None:
+    flooded = wire()
+    if greeted:
+        flooded.feed(Side.SERVER, packet(0, greeting(MYSQL))).feed(Side.CLIENT, packet(1, response()))
+    early = packet(0, b"\x0e" * 60_000)
+    for _ in range(LONGEST_PACKET // len(early) + 1):
+        assert not flooded.failed
+        flooded.feed(Side.CLIENT, early)
+    assert "before" in flooded.failed
+    assert b"djproxy: more than 1048576 bytes before" in flooded.client
+    sent = flooded.server
+    flooded.feed(Side.CLIENT, early)
+    assert flooded.server == sent
+    assert not flooded.handshake.leftover(Side.CLIENT)
+
+
+def test_what_comes_after_the_end_is_not_kept() -> None:
+    over = wire()
+    over.feed(Side.SERVER, packet(0, DENIED))
+    assert over.failed
+    for side in Side:
+        over.feed(side, bytes(1000))
+        assert not over.handshake.leftover(side)
+
+
+def test_a_server_that_never_refuses_is_not_answered_for_ever() -> None:
+    gone = wire()
+    gone.feed(Side.SERVER, packet(0, greeting(MYSQL)))
+    gone.act(gone.handshake.client_left())
+    farewell = len(gone.server)
+    gone.feed(Side.SERVER, packet(2, b"\x01") * 10_000)
+    assert len(gone.server) - farewell < 1000
+    assert gone.handshake.state is State.FAILED

@@ -11,13 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from mysql_mimic.types import Capabilities
 
-from proxy import observer as observer_module
+from proxy import asking, privacy
 from proxy import prepared as prepared_module
-from proxy import privacy
+from proxy.compression import ALGORITHMS, Zlib, Zstd
 from proxy.events import Event, Executed, Lost, Noted, SchemaChanged, SessionReset, Unread, UserChanged
 from proxy.observer import Observer
 from proxy.protocol import ExtendedCapabilities, PeerProtocolError, Side, lenenc, packet
 from proxy.responses import Mark, ResponseTracker, Shape, may_end_response
+from tests.test_compression import packed
 
 OLD = Capabilities.CLIENT_PROTOCOL_41 | Capabilities.CLIENT_SECURE_CONNECTION
 NEW = OLD | Capabilities.CLIENT_DEPRECATE_EOF | Capabilities.CLIENT_SESSION_TRACK
@@ -26,6 +27,7 @@ CURSOR = 0x0040
 NO_BACKSLASH = 0x0200
 TRACKED = 0x4000
 
+LONG = [b"\xfc\x00\x10" + b"x" * 4096] * 100
 DENIED = b"\xff\x15\x04#28000Access denied"
 COLUMN = b"\x03def" + b"\0" * 20
 LONG_ROW = b"\xfe" + (1 << 24).to_bytes(8, "little") + b"x" * (1 << 24)
@@ -190,14 +192,20 @@ def test_query_attributes_are_stepped_over() -> None:
     assert not talk.observer.lost
 
 
-def test_metadata_that_is_left_out() -> None:
-    capabilities = NEW | Capabilities.CLIENT_OPTIONAL_RESULTSET_METADATA
-    talk = Talk(capabilities).client(query(b"SELECT 1; SELECT 2; SELECT 3"))
-    talk.server(frames(b"\0\x02", b"\x011\x012", eof(NEW, MORE)))
-    talk.server(frames(b"\1\x01", COLUMN, b"\x011", eof(NEW, MORE)))
+@BOTH
+def test_metadata_that_is_left_out(capabilities: Capabilities) -> None:
+    """SET resultset_metadata = NONE: the definitions are missing, but not the EOF packet behind them."""
+    end = [] if capabilities & Capabilities.CLIENT_DEPRECATE_EOF else [eof(capabilities)]
+    talk = Talk(capabilities | Capabilities.CLIENT_OPTIONAL_RESULTSET_METADATA)
+    talk.client(query(b"SELECT 1, 2; SELECT 2; SELECT 3"))
+    talk.server(frames(b"\x02\0", *end, b"\x011\x012", eof(capabilities, MORE)))
+    talk.server(frames(b"\x01\1", COLUMN, *end, b"\x011", eof(capabilities, MORE)))
     talk.server(frames(ok()))
-    assert talk.events == [executed(b"SELECT 1"), executed(b"SELECT 2"), executed(b"SELECT 3")]
+    assert talk.events == [executed(b"SELECT 1, 2"), executed(b"SELECT 2"), executed(b"SELECT 3")]
     assert talk.observer.idle
+    talk.client(prepare(b"SELECT ?, ?") + query(b"SELECT 4"))
+    talk.server(frames(b"\0" + struct.pack("<IHHBHB", 1, 2, 2, 0, 0, 0), *end, *end) + frames(b"\x01\0", *end))
+    assert talk.events[3:] == [executed(b"SELECT 4")]
 
 
 def test_metadata_that_mariadb_knows_the_client_has() -> None:
@@ -208,6 +216,55 @@ def test_metadata_that_mariadb_knows_the_client_has() -> None:
     talk.server(frames(progress, b"\x01\x01", COLUMN, eof(OLD), progress, b"\x011", eof(OLD)))
     assert talk.events == [executed(b"SELECT 1"), executed(b"SELECT 2")]
     assert talk.observer.idle
+
+
+@BOTH
+@pytest.mark.parametrize("step", [1, 50, 1 << 20])
+def test_a_client_that_speaks_in_the_middle_of_an_answer(capabilities: Capabilities, step: int) -> None:
+    """The second command comes after each possible first part of the first answer."""
+    answer = rows(capabilities, b"\x011", b"\0", b"\xfb", b"\xfc\x00\x01" + b"x" * 256)
+    after = rows(capabilities, b"\x012") + frames(ok())
+    for cut in range(5, len(answer) + 1):
+        talk = Talk(capabilities).client(query(b"SELECT 1"))
+        for start in range(0, cut, step):
+            talk.server(answer[start : min(start + step, cut)])
+        talk.client(query(b"SELECT 2")).server(answer[cut:]).client(query(b"SET @x = 1")).server(after)
+        assert talk.events == [executed(b"SELECT 1"), executed(b"SELECT 2"), executed(b"SET @x = 1")], cut
+        assert talk.observer.idle
+        talk.client(query(b"SELECT 3")).server(rows(capabilities, b"\x013"))
+        assert talk.events[3:] == [executed(b"SELECT 3")]
+
+
+def test_a_row_that_is_taken_for_the_end_of_its_answer() -> None:
+    """Only of a client that does not wait, and just there; it is noticed."""
+    fake = b"\x0b" + b"xx" + packet(9, eof(OLD))
+    answer = rows(OLD, fake, b"\x011")
+    cut = answer.index(fake) + len(fake)
+    talk = Talk(OLD).client(query(b"SELECT 1")).server(answer[:cut])
+    assert talk.observer.idle
+    waited = talk.server(answer[cut:]).client(query(b"SELECT 2")).server(rows(OLD))
+    assert waited.events == [executed(b"SELECT 1"), executed(b"SELECT 2")]
+    talk = Talk(OLD).client(query(b"SELECT 1")).server(answer[:cut]).client(query(b"SELECT 2")).server(answer[cut:])
+    assert talk.events == [executed(b"SELECT 1"), Lost(1, "an answer that does not follow its command")]
+
+
+def test_what_was_said_before_the_connection_got_lost_is_said() -> None:
+    talk = Talk().client(query(b"SELECT 1") + query(b"SELECT 2")).server(rows(NEW) + frames(ok(), start=7))
+    assert talk.events == [executed(b"SELECT 1"), Lost(1, "an answer that does not follow its command")]
+
+
+@pytest.mark.parametrize("unpacker", [Zlib, Zstd])
+@pytest.mark.parametrize("step", [1, 11, 1 << 20])
+def test_a_compressed_conversation_says_the_same(unpacker: type[Zlib] | type[Zstd], step: int) -> None:
+    flag = next(flag for flag, own in ALGORITHMS.items() if own is unpacker)
+    talk = Talk(OLD | flag)
+    for side, data in CONVERSATION:
+        stream = b"".join(packed(unpacker, data[start : start + 30]) for start in range(0, len(data), 30))
+        for start in range(0, len(stream), step):
+            (talk.client if side is Side.CLIENT else talk.server)(stream[start : start + step])
+    assert talk.events == EVENTS
+    talk.client(query(b"not compressed"))
+    assert isinstance(talk.events[-1], Lost)
 
 
 # -- prepared statements
@@ -430,8 +487,12 @@ def test_an_error_out_of_the_blue_is_the_servers_farewell() -> None:
         (lambda: Talk().client(packet(0, b"")), "an empty command"),
         (lambda: Talk().server(packet(1, b"\0\0\0\2\0\0\0")), "an answer without a command"),
         (
-            lambda: Talk().client(query(b"SELECT 1")).server(rows(NEW)[:-20]).client(query(b"SELECT 2")),
-            "the client did not wait for the end of an answer",
+            lambda: Talk().client(query(b"SELECT 1")).server(rows(NEW, *LONG)[:-20]).client(query(b"SELECT 2")),
+            "the client did not wait for the end of a long answer",
+        ),
+        (
+            lambda: Talk().client(query(b"SELECT 1")).server(rows(NEW, start=2)),
+            "an answer that does not follow its command",
         ),
         (
             lambda: Talk(OLD).client(query(b"SELECT 1") * 2).server(frames(b"\x01", COLUMN, b"no eof")),
@@ -452,12 +513,12 @@ def test_a_mistake_of_ours_is_no_leak_and_no_harm(monkeypatch: pytest.MonkeyPatc
         raise RuntimeError("hunter2")
 
     monkeypatch.setattr(privacy, "read", broken)
-    talk = Talk().client(query(b"SELECT 1"))
+    talk = Talk().client(query(b"DO 1"))
     assert talk.events == [Lost(1, "an error in the observer: RuntimeError")]
 
 
 def test_what_is_too_long_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(observer_module, "LONGEST_STATEMENT", 1 << 20)
+    monkeypatch.setattr(asking, "LONGEST_STATEMENT", 1 << 20)
     sql = b"SELECT '" + b"x" * (1 << 20) + b"'"
     talk = Talk().client(query(sql)).server(rows(NEW)).client(query(b"SELECT 1")).server(rows(NEW))
     assert talk.events == [Unread(1, "SELECT", len(sql) + 1, "longer than 1 MB"), executed(b"SELECT 1")]
@@ -491,7 +552,8 @@ def test_statements_around_16_mb(capabilities: Capabilities, length: int) -> Non
     talk = Talk(capabilities)
     for start in range(0, len(command), 65536):
         talk.client(command[start : start + 65536])
-    talk.server(rows(capabilities)).client(query(b"SELECT 1")).server(rows(capabilities))
+    answer = rows(capabilities, start=1 + length // 0xFFFFFF)
+    talk.server(answer).client(query(b"SELECT 1")).server(rows(capabilities))
     assert talk.events == [executed(sql), executed(b"SELECT 1")]
 
 
@@ -600,3 +662,8 @@ def test_the_last_packet_of_an_answer_is_known(last: bytes) -> None:
     assert not may_end_response((packet(9, b"\x01x") + packet(10, last))[:-1])
     assert not may_end_response(packet(9, last) + packet(10, b"\x03row"))
     assert not may_end_response(b"")
+
+
+@pytest.mark.parametrize("last", [eof(OLD, MORE), eof(NEW, MORE), ok(MORE), ok(MORE, b"\x01" + lenenc(lenenc(b"x")))])
+def test_an_answer_that_announces_another_is_not_over(last: bytes) -> None:
+    assert not may_end_response(packet(9, b"\x01x") + packet(10, last))

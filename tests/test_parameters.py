@@ -210,3 +210,37 @@ def _loose(written: str | None, value: Any) -> Any:
     if isinstance(value, float):
         return float(text)
     return text.removesuffix(b".000000") if isinstance(value, datetime.datetime) else text
+
+
+_KINDS = ((ColumnType.TINY, "<b"), (ColumnType.LONG, "<i"), (ColumnType.LONGLONG, "<q"), (ColumnType.DOUBLE, "<d"))
+_ROUND = st.tuples(
+    st.booleans(),
+    st.lists(
+        st.tuples(st.sampled_from(_KINDS), st.booleans(), st.sampled_from([False, False, True]), st.integers(-9, 9)),
+        min_size=2,
+        max_size=2,
+    ),
+)
+
+
+@given(rounds=st.lists(_ROUND, max_size=8), named=st.booleans())
+def test_executions_of_a_form_that_was_seen_read_the_same(rounds: list[Any], named: bool) -> None:
+    """Against a binding that remembers the types alone."""
+    seen, fresh = Binding(2), Binding(2)
+    types: list[Any] = []
+    for announces, values in rounds:
+        if announces or not types:
+            types = [(kind, unsigned) for kind, unsigned, _, _ in values]
+            announces = True
+        rest = b"\x02" if named else b""
+        rest += bytes([sum(null << index for index, (_, _, null, _) in enumerate(values))]) + bytes([announces])
+        if announces:
+            for (code, _), unsigned in types:
+                rest += bytes((code, 0x80 if unsigned else 0)) + (b"\0" if named else b"")
+        for ((_, form), _), (_, _, null, value) in zip(types, values, strict=True):
+            rest += b"" if null else struct.pack(form, value)
+        fresh.numbers.clear()
+        capabilities = NAMED if named else PLAIN
+        payload = execute(2, rest)
+        assert literals(payload, seen, capabilities, "utf8mb4") == literals(payload, fresh, capabilities, "utf8mb4")
+        assert seen.types == fresh.types

@@ -25,11 +25,14 @@ import pytest
 import uvloop
 
 from examples.private_server import PrivateServer
-from proxy.certificates import Certificate, default_certificate
+from proxy.certificates import Certificate
 from proxy.errors import InputError
 from proxy.events import Closed, Connected, Event, Executed, Lost, Noted, UserChanged
 from proxy.leg import WRITE_BUFFER
+from proxy.limits import DEFAULT, Limits
 from proxy.relay import Proxy
+from proxy.relay_options import RelayOptions
+from proxy.results import NO_WATCH, Watch
 from tests.fault import FaultProxy
 
 # What DataJoint 0.14 gives to PyMySQL by default.
@@ -57,11 +60,17 @@ class ListSink:
 class RunningRelay:
     """A proxy on a loop of its own in a thread, for clients that block."""
 
-    def __init__(self, server: tuple[str, int], certificate: Certificate | None) -> None:
+    def __init__(
+        self,
+        server: tuple[str, int],
+        certificate: Certificate | None,
+        watch: Watch = NO_WATCH,
+        limits: Limits = DEFAULT,
+    ) -> None:
         self.sink = ListSink()
         self.address = ("", 0)
         self.proxy: Proxy | None = None
-        self._arguments = (*server, certificate, self.sink)
+        self._arguments = (*server, certificate, self.sink, watch, RelayOptions(limits=limits))
         self._loop = uvloop.new_event_loop()
         self._started: Future[None] = Future()
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -101,11 +110,6 @@ class RunningRelay:
         while not found(self.sink.events):
             assert time.monotonic() < deadline, self.sink.events
             time.sleep(0.01)
-
-
-@pytest.fixture(scope="session")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
-    return default_certificate(tmp_path_factory.mktemp("certificates"))
 
 
 @pytest.fixture

@@ -189,7 +189,7 @@ def test_no_row_is_looked_at_unless_asked(watch: Watch, monkeypatch: pytest.Monk
     monkeypatch.setattr(results, "read_definition", lambda *_: pytest.fail("a column was looked at"))
     talk = Talk(watch=watch).client(query(SELECT)).server(result(NEW, [ID, NAME], ROWS), 5)
     assert talk.events == [Executed(1, SELECT, None, len(SELECT))]
-    assert talk.observer.behind == b""
+    assert talk.observer.behind is None
 
 
 def test_auto_keeps_the_keys_of_a_limit() -> None:
@@ -394,6 +394,13 @@ def test_binary_values_are_the_texts_that_the_server_would_send() -> None:
         assert answer.keys == encode_row((b"-5", b"end")) + encode_row((None, None))
 
 
+def test_a_width_that_no_column_has_is_not_believed() -> None:
+    columns = [definition("z", flags=PRIMARY | 32 | 64, code=ColumnType.LONG, collation=63, length=0xFFFFFFFF)]
+    rows = [binary(1, struct.pack("<I", 7))]
+    talk = Talk().client(prepare(SELECT)).server(PREPARED).client(execute()).server(result(NEW, columns, rows))
+    assert talk.answered[0].keys == encode_row((b"7".zfill(255),))
+
+
 def test_floating_point_in_binary_gives_a_count_and_no_digest() -> None:
     columns = [ID, definition("f", code=ColumnType.DOUBLE)]
     rows = [binary(2, struct.pack("<id", 1, 0.1)), binary(2, struct.pack("<id", 2, 1e300))]
@@ -409,17 +416,64 @@ def test_a_key_behind_a_float() -> None:
     assert talk.answered[0].keys == encode_row((b"3",))
 
 
-@BOTH
-def test_a_cursor_is_not_followed(capabilities: Capabilities) -> None:
-    head = [b"\x01", ID, eof(capabilities, CURSOR)]
+LAST_ROW = 0x0080
+
+
+def fetch(number: int = 1, most: int = 2) -> bytes:
+    return frames(b"\x1c" + struct.pack("<II", number, most), start=0)
+
+
+def int_row(number: int) -> bytes:
+    return binary(1, struct.pack("<i", number))
+
+
+def opened(capabilities: Capabilities, piece: int = 1 << 30) -> Talk:
+    """A cursor over integers."""
     talk = Talk(capabilities).client(prepare(SELECT)).server(PREPARED)
-    talk.client(execute(flags=1)).server(frames(*head), 3)
+    return talk.client(execute(flags=1)).server(frames(b"\x01", ID, eof(capabilities, CURSOR)), piece)
+
+
+@BOTH
+@pytest.mark.parametrize("piece", [1, 3, 1 << 20])
+def test_the_rows_of_a_cursor_are_its_statements(capabilities: Capabilities, piece: int) -> None:
+    talk = opened(capabilities, piece)
+    talk.client(fetch()).server(frames(int_row(1), int_row(2), eof(capabilities, CURSOR)), piece)
+    talk.client(frames(b"\x0e", start=0)).server(frames(ok()))
+    assert talk.answered == []
+    talk.client(fetch()).server(frames(int_row(3), eof(capabilities, LAST_ROW)), piece)
     (answer,) = talk.answered
-    assert (answer.broken, answer.keys) == ("its rows come by a cursor", None)
-    talk.client(frames(b"\x1c" + struct.pack("<II", 1, 10), start=0))
-    talk.server(frames(binary(1, struct.pack("<i", 1)), eof(capabilities)))
+    assert (answer.rows, answer.broken) == (3, "")
+    assert answer.digest == digest([(b"1",), (b"2",), (b"3",)])
+    assert answer.keys == b"".join(encode_row((b"%d" % number,)) for number in (1, 2, 3))
     talk.client(query(SELECT)).server(result(capabilities, [ID, NAME], ROWS))
     assert talk.answered[1:] == [whole()]
+
+
+@BOTH
+def test_a_cursor_of_no_rows_and_one_in_a_pipeline(capabilities: Capabilities) -> None:
+    talk = opened(capabilities).client(fetch()).server(frames(eof(capabilities, LAST_ROW)))
+    assert [(answer.rows, answer.broken) for answer in talk.answered] == [(0, "")]
+    talk.client(execute(flags=1) + fetch() + fetch() + query(b"SELECT 2"))
+    talk.server(frames(b"\x01", ID, eof(capabilities, CURSOR)) + frames(int_row(1), eof(capabilities, CURSOR)), 5)
+    talk.server(frames(int_row(2), eof(capabilities, LAST_ROW)) + result(capabilities, [ID, NAME], ROWS), 5)
+    assert [(answer.rows, answer.broken) for answer in talk.answered[1:]] == [(2, ""), (3, "")]
+    assert talk.observer.idle
+
+
+@BOTH
+def test_a_cursor_that_is_not_read_to_its_end(capabilities: Capabilities) -> None:
+    for client, server, reason in (
+        (query(b"SELECT 2"), result(capabilities, [ID, NAME], ROWS), "other statements came before the last row"),
+        (fetch(), frames(DENIED), "the server broke off with error 1045"),
+        (b"", b"", "the connection ended"),
+    ):
+        talk = opened(capabilities)
+        talk.client(fetch()).server(frames(int_row(1), eof(capabilities, CURSOR)))
+        talk.client(client).server(server)
+        talk.events += talk.observer.close()
+        assert (talk.answered[0].rows, talk.answered[0].keys) == (1, None)
+        assert talk.answered[0].broken.startswith(reason)
+        assert [type(event) for event in talk.events[:2]] == [Executed, Answered]
 
 
 def test_columns_that_are_not_described_again() -> None:

@@ -1,0 +1,31 @@
+"""What a relay is to know of its two ends beyond their addresses."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from proxy.limits import DEFAULT, Limits
+from proxy.passwords import PasswordKey
+from proxy.security import AS_CLIENT, ClientTls, ServerTrust
+from proxy.unix_socket import PRIVATE
+
+# Below the 10 seconds that servers give a client (connect_timeout): who says nothing is then not counted against us.
+LOGIN_SECONDS = 8.0
+CONNECT_SECONDS = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class RelayOptions:
+    """Sockets stand in the place of host and port. `login_seconds`: how long a client may say nothing while the server
+    waits for it, 0 as long as the server lets it; `connect_seconds`: how long the server may take to greet."""
+
+    listen_socket: Path | None = None
+    socket_mode: int = PRIVATE
+    server_socket: Path | None = None
+    client_tls: ClientTls = ClientTls.PREFER
+    trust: ServerTrust = AS_CLIENT
+    password_key: PasswordKey | None = None
+    login_seconds: float = LOGIN_SECONDS
+    connect_seconds: float = CONNECT_SECONDS
+    limits: Limits = DEFAULT
