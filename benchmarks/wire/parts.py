@@ -27,6 +27,8 @@ BLOB = 16_000_000
 CONNECTS_A_SECOND = 200
 IDLE = 1000
 SLOW_MB_A_SECOND = 100
+#: Of what takes ten seconds and more.
+LONG_ROUNDS = 3
 
 Sample = dict[str, float]
 
@@ -91,7 +93,7 @@ class Bench:
                 way.port,
                 "run",
                 f"--threads={threads}",
-                f"--time={seconds:g}",
+                f"--time={max(1, round(seconds))}",
                 f"--db-ps-mode={'auto' if prepared else 'disable'}",
                 f"--mysql-ssl={'on' if tls else 'off'}",
                 "--percentile=50",
@@ -135,7 +137,7 @@ class Bench:
             sample = {"main": megabytes / seconds}
             return sample | _proxy(way, (_cpu(way) - before) * 1e3 / megabytes, "cpu_ms_per_mb")
 
-        rounds = None if megabytes <= BULK_MB else 3
+        rounds = None if megabytes <= BULK_MB else LONG_ROUNDS
         return Task(f"result of {megabytes} MB{_tls(tls)}", "MB/s", "more", measure, rounds)
 
     def blobs(self, *, up: bool, tls: bool) -> Task:
