@@ -13,15 +13,17 @@ from pathlib import Path
 import pymysql
 import pytest
 
-from examples.private_server import PrivateServer
+from examples.private_server import PrivateServer, flavours
 from proxy.journal import is_written, journals
 from proxy.paths import Home
-from proxy.workers import SharedCount
 from tests import harness
 from tests.harness import Account, Djproxy, Recorder
 from tests.test_relay import _until
 
 CLIENTS, EACH = 24, 20
+
+# Nothing here depends on the kind of server.
+pytestmark = pytest.mark.parametrize("server", flavours()[:1], indirect=True)
 
 
 @pytest.fixture
@@ -119,11 +121,3 @@ def test_an_address_in_use_is_said(server: PrivateServer, djproxy: Djproxy) -> N
             status=2,
         )
         assert "in use" in answer.stderr
-
-
-def test_the_count_is_of_all() -> None:
-    count = SharedCount(3)
-    count.set(0, 5)
-    count.set(2, 7)
-    count.set(0, 4)
-    assert count.total == 11

@@ -70,7 +70,7 @@ class Bench:
         digits += "SELECT 5 UNION ALL SELECT 6 UNION ALL SELECT 7 UNION ALL SELECT 8 UNION ALL SELECT 9)"
         numbers = " CROSS JOIN ".join(f"{digits} AS d{power}" for power in range(6))
         number = " + ".join(f"d{power}.d * {10**power}" for power in range(6))
-        self._server.execute(
+        statements = (
             f"CREATE TABLE {SCHEMA}.bulk (id INT PRIMARY KEY, k INT, c CHAR(120), pad CHAR(60)) CHARSET latin1",
             f"INSERT INTO {SCHEMA}.bulk SELECT n, n * 7, REPEAT(MD5(n), 3), MD5(n * 3) FROM "
             f"(SELECT {number} AS n FROM {numbers}) AS numbers WHERE n < {BULK_ROWS}",
@@ -80,6 +80,10 @@ class Bench:
             f"CREATE TABLE {SCHEMA}.tens (d INT)",
             f"INSERT INTO {SCHEMA}.tens VALUES {', '.join(f'({n})' for n in range(10))}",
         )
+        # MySQL wants a default schema for derived tables.
+        with self._server.connect(database=SCHEMA, autocommit=True) as connection, connection.cursor() as cursor:
+            for statement in statements:
+                cursor.execute(statement)
 
     # -- tasks
 
