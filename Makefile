@@ -1,4 +1,4 @@
-.PHONY: demo test lint torture nested tpch bench soak hangups
+.PHONY: demo test lint torture nested tpch bench soak hangups compat fuzz
 
 demo:
 	scripts/demo
@@ -33,3 +33,10 @@ soak:
 # make hangups OPTIONS="--number 1000"
 hangups:
 	scripts/soak hangups $(OPTIONS)
+# The clients' own test suites, direct and through the proxy: see docs/compat.md. make compat SUITE="pymysql" FLAVOUR=mysql
+compat:
+	scripts/compat $(SUITE:%=--suite %) $(FLAVOUR:%=--flavour %) $(OPTIONS)
+
+# make fuzz SECONDS_EACH=600 TARGET=observer
+fuzz:
+	scripts/fuzz --seconds $(or $(SECONDS_EACH),60) $(TARGET:%=--target %) $(OPTIONS)

@@ -161,6 +161,9 @@ class UserChanges:
         sequence = self._readers[Side.CLIENT].sequence
         if sequence == 0 and self._next[Side.SERVER]:
             self._early += packet(0, payload)
+            if len(self._early) > LONGEST_PACKET:
+                self._early = b""
+                raise PeerProtocolError(f"more than {LONGEST_PACKET} bytes before the server has changed the user")
             return
         steps.append(Notice(packet(sequence, payload)))
         self._next[Side.CLIENT] = sequence + 1

@@ -28,6 +28,8 @@ ZEROFILL = 64
 
 _FLOATING = frozenset((ColumnType.FLOAT, ColumnType.DOUBLE))
 _MOST_DECIMALS = 6
+# The widest that the server lets an integer be shown; a longer one would be padded with gigabytes.
+_MOST_DIGITS = 255
 
 #: Reads a value at a position: its text, and where the next one begins.
 Read = Callable[[bytes, int], tuple[bytes, int]]
@@ -157,7 +159,7 @@ def _string(payload: bytes, position: int) -> tuple[bytes, int]:
 
 def _integers(column: Column, width: int) -> Read:
     signed = not column.flags & UNSIGNED
-    digits = column.length if column.flags & ZEROFILL else 0
+    digits = min(column.length, _MOST_DIGITS) if column.flags & ZEROFILL else 0
 
     def read(payload: bytes, position: int) -> tuple[bytes, int]:
         end = position + width

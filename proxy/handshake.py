@@ -53,6 +53,9 @@ from proxy.security import Kind, Legs
 
 # Kerberos and OpenID tokens and connection attributes (64 kB at most) fit many times over.
 LONGEST_PACKET = 1 << 20
+# What a client may send before it is asked, and how often a login in its place is carried on.
+LONGEST_EARLY = LONGEST_PACKET
+MOST_FAREWELLS = 16
 
 CLEARED = Capabilities.CLIENT_COMPRESS | Capabilities.CLIENT_ZSTD_COMPRESSION_ALGORITHM
 SECURE_TRANSPORT_REQUIRED = 3159
@@ -119,7 +122,8 @@ class State(Enum):
 
 
 _OVER = (State.DONE, State.LEFT, State.LEAVING, State.FAILED)
-_CLIENT_WAITS = (State.GREETING, State.LEFT, State.LEAVING)
+_CLIENT_GONE = (State.LEFT, State.LEAVING)
+_CLIENT_WAITS = (State.GREETING, *_CLIENT_GONE)
 
 
 class Handshake:
@@ -143,15 +147,20 @@ class Handshake:
         self._kinds: tuple[Kind, Kind] | None = None
         self._dialogue: Dialogue | None = None
         self._early_commands = b""
+        self._early = 0
+        self._farewells = 0
 
     def receive(self, side: Side, data: bytes) -> list[Action]:
         """Take bytes from one side (already decrypted where that side speaks TLS)."""
         actions: list[Action] = []
+        if self.state is State.FAILED or (side is Side.CLIENT and self.state in _CLIENT_GONE):
+            return actions
         reader = self._readers[side]
         reader.feed(data)
         try:
             while self.state not in (State.DONE, State.FAILED):
                 if side is Side.CLIENT and self.state in _CLIENT_WAITS:
+                    self._keep_early(len(data))
                     break
                 payload = reader.next_packet()
                 # Known from the header on: nobody needs to send what will not be taken.
@@ -255,6 +264,7 @@ class Handshake:
         reader = self._readers[Side.CLIENT]
         if self.state is State.AUTHENTICATION and reader.sequence == 0:
             # Only commands start at 0: this client did not wait for the server's OK.
+            self._keep_early(len(payload))
             self._early_commands += packet(0, payload)
             return
         self._next[Side.CLIENT] = reader.sequence + 1
@@ -265,6 +275,13 @@ class Handshake:
         else:
             self._clients_turn = False
             self._send(Side.SERVER, payload, actions)
+
+    def _keep_early(self, size: int) -> None:
+        self._early += size
+        if self._early > LONGEST_EARLY:
+            self._early_commands = b""
+            self._readers[Side.CLIENT].rest()
+            raise PeerProtocolError(f"more than {LONGEST_EARLY} bytes before the server asked for any")
 
     def _process_response(self, payload: bytes, actions: list[Action]) -> None:
         flags = Capabilities(Take(payload).integer(2))
@@ -398,5 +415,9 @@ class Handshake:
             self.state = State.FAILED
             actions.append(Send(Side.SERVER, packet(0, QUIT)))
         elif payload != CACHED:
+            self._farewells += 1
+            if self._farewells > MOST_FAREWELLS:
+                self.state = State.FAILED
+                return
             native = kind == bytes((Header.EOF,)) and payload[1:].startswith(b"mysql_native_password\0")
             self._send(Side.SERVER, b"" if native else NO_PASSWORD, actions)

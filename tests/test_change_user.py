@@ -8,7 +8,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from mysql_mimic.types import Capabilities
 
-from proxy.change_user import CommandFinder, End, Notice, Pass, UserChanges
+from proxy.change_user import LONGEST_PACKET, CommandFinder, End, Notice, Pass, UserChanges
 from proxy.passwords import PasswordKey, encrypt
 from proxy.protocol import Side, packet
 from proxy.security import Kind
@@ -100,6 +100,16 @@ def test_commands_sent_meanwhile_wait() -> None:
     assert wire.feed(Side.CLIENT, command + QUERY) == command
     assert wire.feed(Side.SERVER, packet(1, OK)) == packet(1, OK) + QUERY
     assert wire.noticed == command + QUERY
+
+
+def test_what_is_sent_meanwhile_has_a_limit() -> None:
+    wire = Wire((Kind.TLS, Kind.PLAIN))
+    wire.feed(Side.CLIENT, packet(0, change(b"s" * 32)))
+    query = packet(0, b"\x03" + b"x" * 60_000)
+    for _ in range(LONGEST_PACKET // len(query)):
+        assert wire.feed(Side.CLIENT, query) == b""
+    assert b"djproxy: more than 1048576 bytes" in wire.feed(Side.CLIENT, query)
+    assert wire.ended and query not in wire.sent[Side.SERVER]
 
 
 def test_a_refusal_tells_the_client_and_ends_the_servers_dialogue() -> None:

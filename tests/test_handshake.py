@@ -341,3 +341,39 @@ def test_any_bytes_end_in_actions(chunks: list[tuple[Side, bytes]], greeted: boo
     for side, data in chunks:
         one.feed(side, data)
     assert (one.handshake.state in (State.LEFT, State.LEAVING, State.FAILED)) == bool(one.failed)
+
+
+@pytest.mark.parametrize("greeted", [False, True])
+def test_a_client_that_floods_before_its_turn_is_refused(greeted: bool) -> None:
+    flooded = wire()
+    if greeted:
+        flooded.feed(Side.SERVER, packet(0, greeting(MYSQL))).feed(Side.CLIENT, packet(1, response()))
+    early = packet(0, b"\x0e" * 60_000)
+    for _ in range(LONGEST_PACKET // len(early) + 1):
+        assert not flooded.failed
+        flooded.feed(Side.CLIENT, early)
+    assert "before" in flooded.failed
+    assert b"djproxy: more than 1048576 bytes before" in flooded.client
+    sent = flooded.server
+    flooded.feed(Side.CLIENT, early)
+    assert flooded.server == sent
+    assert not flooded.handshake.leftover(Side.CLIENT)
+
+
+def test_what_comes_after_the_end_is_not_kept() -> None:
+    over = wire()
+    over.feed(Side.SERVER, packet(0, DENIED))
+    assert over.failed
+    for side in Side:
+        over.feed(side, bytes(1000))
+        assert not over.handshake.leftover(side)
+
+
+def test_a_server_that_never_refuses_is_not_answered_for_ever() -> None:
+    gone = wire()
+    gone.feed(Side.SERVER, packet(0, greeting(MYSQL)))
+    gone.act(gone.handshake.client_left())
+    farewell = len(gone.server)
+    gone.feed(Side.SERVER, packet(2, b"\x01") * 10_000)
+    assert len(gone.server) - farewell < 1000
+    assert gone.handshake.state is State.FAILED

@@ -394,6 +394,13 @@ def test_binary_values_are_the_texts_that_the_server_would_send() -> None:
         assert answer.keys == encode_row((b"-5", b"end")) + encode_row((None, None))
 
 
+def test_a_width_that_no_column_has_is_not_believed() -> None:
+    columns = [definition("z", flags=PRIMARY | 32 | 64, code=ColumnType.LONG, collation=63, length=0xFFFFFFFF)]
+    rows = [binary(1, struct.pack("<I", 7))]
+    talk = Talk().client(prepare(SELECT)).server(PREPARED).client(execute()).server(result(NEW, columns, rows))
+    assert talk.answered[0].keys == encode_row((b"7".zfill(255),))
+
+
 def test_floating_point_in_binary_gives_a_count_and_no_digest() -> None:
     columns = [ID, definition("f", code=ColumnType.DOUBLE)]
     rows = [binary(2, struct.pack("<id", 1, 0.1)), binary(2, struct.pack("<id", 2, 1e300))]

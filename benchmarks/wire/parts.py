@@ -71,11 +71,9 @@ class Bench:
         numbers = " CROSS JOIN ".join(f"{digits} AS d{power}" for power in range(6))
         number = " + ".join(f"d{power}.d * {10**power}" for power in range(6))
         statements = (
-            f"CREATE TABLE {SCHEMA}.bulk (id INT PRIMARY KEY, k INT, c CHAR(120), pad CHAR(60)) CHARSET latin1",
-            f"INSERT INTO {SCHEMA}.bulk SELECT n, n * 7, REPEAT(MD5(n), 3), MD5(n * 3) FROM "
-            f"(SELECT {number} AS n FROM {numbers}) AS numbers WHERE n < {BULK_ROWS}",
-            f"ALTER TABLE {SCHEMA}.bulk MODIFY c VARCHAR(120), MODIFY pad VARCHAR(60)",
-            f"UPDATE {SCHEMA}.bulk SET c = RPAD(c, 120, 'c'), pad = RPAD(pad, 58, 'p')",
+            f"CREATE TABLE {SCHEMA}.bulk (id INT PRIMARY KEY, k INT, c VARCHAR(120), pad VARCHAR(60)) CHARSET latin1",
+            f"INSERT INTO {SCHEMA}.bulk SELECT n, n * 7, LEFT(REPEAT(SHA2(n, 256), 2), 120), "
+            f"LEFT(SHA2(n * 3, 256), 60) FROM (SELECT {number} AS n FROM {numbers}) AS numbers WHERE n < {BULK_ROWS}",
             f"CREATE TABLE {SCHEMA}.blobs (id INT PRIMARY KEY, content LONGBLOB)",
             f"CREATE TABLE {SCHEMA}.tens (d INT)",
             f"INSERT INTO {SCHEMA}.tens VALUES {', '.join(f'({n})' for n in range(10))}",

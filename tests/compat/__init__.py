@@ -1,0 +1,1 @@
+"""The clients' own test suites, direct against proxied: see docs/compat.md. `python -m tests.compat` runs them."""
