@@ -11,8 +11,11 @@ from hypothesis import settings
 
 from examples.private_server import PrivateServer, flavours
 from proxy.certificates import Certificate, default_certificate
-from tests.harness import Djproxy
-from tests.wire import Route, add_raw_user, general_log, route
+
+pytest.register_assert_rewrite("tests.wire")
+
+from tests.harness import Djproxy  # noqa: E402
+from tests.wire import Route, add_raw_user, general_log, route  # noqa: E402
 
 # How long an example takes says more about the machine than about the code.
 settings.register_profile("djproxy", deadline=None)
