@@ -33,6 +33,7 @@ soak:
 # make hangups OPTIONS="--number 1000"
 hangups:
 	scripts/soak hangups $(OPTIONS)
+
 # The clients' own test suites, direct and through the proxy: see docs/compat.md. make compat SUITE="pymysql" FLAVOUR=mysql
 compat:
 	scripts/compat $(SUITE:%=--suite %) $(FLAVOUR:%=--flavour %) $(OPTIONS)
