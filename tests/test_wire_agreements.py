@@ -5,28 +5,21 @@ from __future__ import annotations
 
 import itertools
 import struct
-from collections.abc import Iterator
 from typing import Any
 
-import pytest
 from mysql_mimic.types import Capabilities
 
-from examples.private_server import PrivateServer
-from proxy.certificates import Certificate
 from proxy.protocol import ExtendedCapabilities, lenenc
 from tests.wire import (
     BASE,
     RAW_USER,
     RawClient,
     Route,
-    add_raw_user,
     assert_logged,
     change_user,
     execute,
     fetch,
-    general_log,
     long_data,
-    route,
     short,
 )
 
@@ -45,13 +38,6 @@ EXTENDED = (
 ZLIB = Capabilities.CLIENT_COMPRESS
 ZSTD = Capabilities.CLIENT_ZSTD_COMPRESSION_ALGORITHM
 FAILS = "SELECT * FROM nowhere"
-
-
-@pytest.fixture(params=[False, True], ids=["whole", "sliced"])
-def lane(request: pytest.FixtureRequest, server: PrivateServer, certificate: Certificate) -> Iterator[Route]:
-    add_raw_user(server)
-    with general_log(server), route(server, certificate, sliced=request.param) as found:
-        yield found
 
 
 def bound(client: RawClient, text: bytes | None, limit: int, *, new: bool = True) -> bytes:
