@@ -1,4 +1,4 @@
-.PHONY: demo test lint torture tpch bench
+.PHONY: demo test lint torture tpch bench passwords
 
 demo:
 	scripts/demo
@@ -8,6 +8,10 @@ test:
 
 lint:
 	scripts/lint
+
+# Logins between every pair of legs, beside direct ones: the table of docs/passwords.md
+passwords:
+	scripts/passwords $(OPTIONS)
 
 # QUERIES=20000 SEED=1 FLAVOUR=both
 torture:
