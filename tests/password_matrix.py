@@ -82,6 +82,7 @@ class Tap:
         self._target = target
         self._unix = unix
         self._listener: asyncio.Server | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
 
     async def start(self, folder: Path) -> tuple[str, int]:
         if self._unix:
@@ -92,12 +93,19 @@ class Tap:
         host, port = self._listener.sockets[0].getsockname()
         return str(host), int(port)
 
+    def stop(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if self._unix:
             there = await asyncio.open_unix_connection(str(self._target.socket))
         else:
             there = await asyncio.open_connection(self._target.host, self._target.port)
-        await asyncio.gather(self._pump(reader, there[1], True), self._pump(there[0], writer, False))
+        for pump in (self._pump(reader, there[1], True), self._pump(there[0], writer, False)):
+            task = asyncio.ensure_future(pump)
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
 
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, keep: bool) -> None:
         with contextlib.suppress(OSError):
@@ -164,6 +172,8 @@ class Route:
         self._ready.set_result(None)
         await self._stop.wait()
         await proxy.stop(0)
+        self.tap.stop()
+        await asyncio.sleep(0)
 
 
 @dataclass(frozen=True, slots=True)
