@@ -19,6 +19,7 @@ from examples.private_server import PrivateServer
 from graph.database import ServerAddress
 from proxy.certificates import Certificate, default_certificate
 from proxy.errors import InputError, ServerError
+from proxy.events import Lost, UserChanged
 from proxy.passwords import password_key
 from proxy.probe import probe
 from proxy.relay import Proxy
@@ -26,6 +27,7 @@ from proxy.relay_options import RelayOptions
 from proxy.security import ClientTls, ServerTls, ServerTrust
 from tests.chains import Signer, issue
 from tests.fault import FaultProxy
+from tests.password_matrix import change_user
 from tests.test_relay import ListSink, RunningRelay, _until
 
 PLAIN: dict[str, Any] = {"ssl_disabled": True}
@@ -291,6 +293,67 @@ def test_a_proxy_before_its_own_socket_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="itself"):
         asyncio.run(Proxy.start("", 0, "localhost", 1, None, ListSink(), options=options))
     path.unlink()
+
+
+# -- unequal legs, byte by byte
+
+
+@pytest.mark.parametrize("sliced", ["client", "server"])
+@pytest.mark.parametrize(("client", "server_tls"), [(PLAIN, ServerTls.REQUIRE), (TLS, ServerTls.DISABLE)])
+def test_translated_logins_one_byte_at_a_time(
+    server: PrivateServer,
+    certificate: Certificate,
+    tmp_path: Path,
+    sliced: str,
+    client: dict[str, Any],
+    server_tls: ServerTls,
+) -> None:
+    with contextlib.ExitStack() as stack:
+        target = (server.host, server.port)
+        if sliced == "server":
+            target = ("127.0.0.1", stack.enter_context(FaultProxy(target, slice_size=1)).port)
+        options = RelayOptions(trust=ServerTrust(server_tls), password_key=password_key(tmp_path))
+        relay = stack.enter_context(Relay(target, certificate, options))
+        port = relay.address[1]
+        if sliced == "client":
+            port = stack.enter_context(FaultProxy(relay.address, slice_size=1)).port
+        server.execute("FLUSH PRIVILEGES")
+        settings: dict[str, Any] = {"user": server.user, "password": server.password, "local_infile": True}
+        with pymysql.connect(host="127.0.0.1", port=port, **settings, **client) as one:
+            for number in range(2):
+                server.execute("FLUSH PRIVILEGES")
+                change_user(one, server.user, server.password)
+                with one.cursor() as cursor:
+                    cursor.execute("SELECT %s, REPEAT('x', 300)", (number,))
+                    assert cursor.fetchone() == (number, "x" * 300)
+        assert [type(event) for event in relay.sink.events].count(UserChanged) == 2
+        assert not any(isinstance(event, Lost) for event in relay.sink.events)
+
+
+@pytest.mark.parametrize(("client", "server_tls"), [(PLAIN, ServerTls.REQUIRE), (TLS, ServerTls.DISABLE)])
+def test_uploads_and_large_statements_pass_between_unequal_legs(
+    server: PrivateServer,
+    certificate: Certificate,
+    tmp_path: Path,
+    database: str,
+    client: dict[str, Any],
+    server_tls: ServerTls,
+) -> None:
+    """The client's packets are looked at for COM_CHANGE_USER; here each packet of the upload begins like one."""
+    (tmp_path / "rows.txt").write_bytes((b"\x11" + b"g" * 1022 + b"\n") * 6000)
+    options = RelayOptions(trust=ServerTrust(server_tls), password_key=password_key(tmp_path))
+    with contextlib.ExitStack() as stack:
+        relay = stack.enter_context(Relay((server.host, server.port), certificate, options))
+        limits = {"database": database, "local_infile": True, "max_allowed_packet": 64 << 20}
+        one = stack.enter_context(relay.connect(server, **limits, **client))
+        cursor = stack.enter_context(one.cursor())
+        cursor.execute("CREATE TABLE uploaded (line VARCHAR(2000))")
+        cursor.execute(f"LOAD DATA LOCAL INFILE '{tmp_path / 'rows.txt'}' INTO TABLE uploaded")
+        cursor.execute("SELECT COUNT(*), MIN(line) = MAX(line), LENGTH(%s) FROM uploaded", ("x" * 0xFFFFFF,))
+        assert cursor.fetchone() == (6000, 1, 0xFFFFFF)
+        change_user(one, server.user, server.password)
+        cursor.execute("SELECT 'in step'")
+        assert cursor.fetchone() == ("in step",)
 
 
 # -- silence, and leaving
