@@ -1,4 +1,4 @@
-.PHONY: demo test lint torture tpch bench passwords
+.PHONY: demo test lint torture tpch bench
 
 demo:
 	scripts/demo
@@ -10,6 +10,7 @@ lint:
 	scripts/lint
 
 # Logins between every pair of legs, beside direct ones: the table of docs/passwords.md
+.PHONY: passwords
 passwords:
 	scripts/passwords $(OPTIONS)
 
