@@ -21,7 +21,7 @@ failed login; such do not count.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum, auto
 
 from mysql_mimic.types import Capabilities, uint_4
@@ -65,10 +65,10 @@ QUIT = b"\x01"
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """Write these bytes to that side."""
+    """Write these bytes, which may hold a password, to that side."""
 
     side: Side
-    data: bytes
+    data: bytes = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
