@@ -24,6 +24,7 @@ from proxy.passwords import password_key
 from proxy.probe import probe
 from proxy.relay import Proxy
 from proxy.relay_options import RelayOptions
+from proxy.results import NO_WATCH
 from proxy.security import ClientTls, ServerTls, ServerTrust
 from tests.chains import Signer, issue
 from tests.fault import FaultProxy
@@ -39,13 +40,7 @@ class Relay(RunningRelay):
 
     def __init__(self, server: tuple[str, int], certificate: Certificate | None, options: RelayOptions) -> None:
         super().__init__(server, certificate)
-        self.options = options
-
-    async def _serve(self) -> None:
-        self.proxy = await Proxy.start("127.0.0.1", 0, *self._arguments, options=self.options)
-        self.address = self.proxy.address
-        self._started.set_result(None)
-        await self.proxy.stop(await asyncio.wrap_future(self._grace))
+        self._arguments = (*server, certificate, self.sink, NO_WATCH, options)
 
     def connect(self, server: PrivateServer, **options: Any) -> Any:
         settings: dict[str, Any] = {"user": server.user, "password": server.password}
