@@ -373,7 +373,7 @@ def test_replicas_pass_and_are_named(lane: Route, command: bytes) -> None:
 
 
 def test_executions_in_bulk(lane: Route, database: str) -> None:
-    """MariaDB's own, with its number for the statement prepared last, in one breath. MySQL does not know the command."""
+    """MariaDB's own, with its number for the statement prepared last, in one breath. MySQL does not know it."""
     lane.server.execute(f"CREATE TABLE {database}.t (n INT)")
     insert = f"INSERT INTO {database}.t VALUES (?)"
 
