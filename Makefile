@@ -9,6 +9,11 @@ test:
 lint:
 	scripts/lint
 
+# Logins between every pair of legs, beside direct ones: the table of docs/passwords.md
+.PHONY: passwords
+passwords:
+	scripts/passwords $(OPTIONS)
+
 # QUERIES=20000 SEED=1 FLAVOUR=both
 torture:
 	scripts/torture --queries $(or $(QUERIES),20000) --seed $(or $(SEED),1) --flavour $(or $(FLAVOUR),both)

@@ -11,7 +11,7 @@ comes after number 255, and the packet before it was not empty.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from mysql_mimic.types import Capabilities, Commands
 
@@ -32,14 +32,14 @@ class Pass:
     """Write these bytes to that side."""
 
     side: Side
-    data: bytes
+    data: bytes = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Notice:
     """The observer is to see these bytes of the client, which may have gone on in another form."""
 
-    data: bytes
+    data: bytes = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ its place. One dialogue ends with the server's OK or ERR. Neither passwords nor 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum, auto
 
 from proxy.login import NONCE
@@ -65,10 +65,10 @@ class DialogueError(PeerProtocolError):
 
 @dataclass(frozen=True, slots=True)
 class Say:
-    """Give this payload to that side, as its next packet."""
+    """Give this payload, which may hold a password, to that side, as its next packet."""
 
     side: Side
-    payload: bytes
+    payload: bytes = field(repr=False)
 
 
 class _Expect(Enum):

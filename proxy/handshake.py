@@ -21,7 +21,7 @@ failed login; such do not count.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum, auto
 
 from mysql_mimic.types import Capabilities, uint_4
@@ -68,10 +68,10 @@ QUIT = b"\x01"
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """Write these bytes to that side."""
+    """Write these bytes, which may hold a password, to that side."""
 
     side: Side
-    data: bytes
+    data: bytes = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +144,7 @@ class Handshake:
         self._opening = b""
         self._responded = False
         self._clients_turn = False
+        self._asked = b""
         self._kinds: tuple[Kind, Kind] | None = None
         self._dialogue: Dialogue | None = None
         self._early_commands = b""
@@ -224,6 +225,7 @@ class Handshake:
             self._process_ok(payload, actions)
             return
         self._clients_turn = payload != CACHED
+        self._asked = payload
         if self._dialogue is not None and outcome != bytes((Header.ERR,)):
             self._say(self._dialogue.server(payload), actions)
             return
@@ -401,7 +403,7 @@ class Handshake:
             self.state = State.LEAVING
         else:
             if self._clients_turn:
-                self._send(Side.SERVER, NO_PASSWORD, actions)
+                self._send(Side.SERVER, _no_password(self._asked), actions)
             self.state = State.LEAVING
 
     def _process_refusal(self, payload: bytes, actions: list[Action]) -> None:
@@ -419,5 +421,10 @@ class Handshake:
             if self._farewells > MOST_FAREWELLS:
                 self.state = State.FAILED
                 return
-            native = kind == bytes((Header.EOF,)) and payload[1:].startswith(b"mysql_native_password\0")
-            self._send(Side.SERVER, b"" if native else NO_PASSWORD, actions)
+            self._send(Side.SERVER, _no_password(payload), actions)
+
+
+def _no_password(asked: bytes) -> bytes:
+    """The answer of somebody who has none; another form than the plugin's would be a broken handshake again."""
+    native = asked[:1] == bytes((Header.EOF,)) and asked[1:].startswith(b"mysql_native_password\0")
+    return b"" if native else NO_PASSWORD

@@ -1,7 +1,5 @@
 """Every pair of legs, every plugin, cold and warm: logins through the proxy beside direct ones of the same security.
 
-    python -m tests.password_matrix [--write docs/passwords.md]
-
 A cell is a client's leg (plain, TLS, unix socket), a server's leg, an account's plugin, the state of caching_sha2's
 cache, a right or a wrong password, and a way to log in: when connecting, or by COM_CHANGE_USER. Its outcome is to be
 that of the same client (PyMySQL; for ed25519 MariaDB's) directly at the server. A tap before the server looks for the
@@ -38,7 +36,6 @@ from proxy.relay_options import RelayOptions
 from proxy.security import ClientTls, ServerTls, ServerTrust
 
 LEGS = ("plain", "TLS", "unix")
-ADMIN_PLUGIN = {"mysql": "caching_sha2_password", "mariadb": "mysql_native_password"}
 CREATE = {
     "caching_sha2_password": "WITH caching_sha2_password BY",
     "sha256_password": "WITH sha256_password BY",
@@ -72,7 +69,8 @@ def cells(flavour: str) -> Iterator[Cell]:
             for server in LEGS:
                 for cache in caches:
                     for right in (True, False):
-                        for way in ("connect", "change user"):
+                        # MariaDB's client, the one that knows ed25519, has no way to change the user.
+                        for way in ("connect",) if plugin == "ed25519" else ("connect", "change user"):
                             yield Cell(client, server, plugin, cache, right, way)
 
 
@@ -84,6 +82,7 @@ class Tap:
         self._target = target
         self._unix = unix
         self._listener: asyncio.Server | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
 
     async def start(self, folder: Path) -> tuple[str, int]:
         if self._unix:
@@ -94,12 +93,19 @@ class Tap:
         host, port = self._listener.sockets[0].getsockname()
         return str(host), int(port)
 
+    def stop(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if self._unix:
             there = await asyncio.open_unix_connection(str(self._target.socket))
         else:
             there = await asyncio.open_connection(self._target.host, self._target.port)
-        await asyncio.gather(self._pump(reader, there[1], True), self._pump(there[0], writer, False))
+        for pump in (self._pump(reader, there[1], True), self._pump(there[0], writer, False)):
+            task = asyncio.ensure_future(pump)
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
 
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, keep: bool) -> None:
         with contextlib.suppress(OSError):
@@ -166,11 +172,13 @@ class Route:
         self._ready.set_result(None)
         await self._stop.wait()
         await proxy.stop(0)
+        self.tap.stop()
+        await asyncio.sleep(0)
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """`ok` or the error's number; what went over the client's leg; whether the server's leg had the password."""
+    """`ok` or the error's number, how the client gave its password, and the error's text."""
 
     said: str
     form: str = ""
@@ -188,6 +196,10 @@ class Matrix:
         self._folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="djm-", dir="/tmp")))
 
     def __enter__(self) -> Self:
+        if self.server.flavour == "mariadb":
+            # Not in every package of MariaDB; then `plugins` lacks it.
+            with contextlib.suppress(pymysql.MySQLError):
+                self.server.execute("INSTALL SONAME 'auth_ed25519'")
         with self.server.connect() as root, root.cursor() as cursor:
             for plugin in self.plugins:
                 for host in ("127.0.0.1", "localhost"):
@@ -229,15 +241,43 @@ class Matrix:
         return self._log_in(cell, *address)
 
     def proxied(self, cell: Cell) -> tuple[Outcome, str]:
-        """The login through the proxy, and what the server's leg carried."""
+        """The login through the proxy, and how the server's leg had the password."""
         route = self.route(cell.client, cell.server)
         self._prepare(cell)
         route.tap.sent.clear()
         outcome = self._log_in(cell, route.host, route.port)
-        tried = self._tried(cell).encode()
-        if cell.server == "TLS":
-            return outcome, "TLS"
-        return outcome, "clear" if tried in bytes(route.tap.sent) else "hidden"
+        return outcome, "in TLS" if cell.server == "TLS" else _form(_packets(route.tap.sent), self._tried(cell))
+
+    def by_program(self, cell: Cell, program: Path, *, directly: bool) -> Outcome:
+        """The login of a command line client."""
+        route = self.route(cell.client, cell.server)
+        self._prepare(cell)
+        if not directly:
+            return self._by_command(cell, program, route.host, route.port)
+        unix = cell.client == "unix"
+        address = (str(self.server.socket), 0) if unix else (self.server.host, self.server.port)
+        return self._by_command(cell, program, *address)
+
+    def with_key(self, cell: Cell, key: bytes, *, directly: bool) -> Outcome:
+        """PyMySQL, which has a public key in a file and asks for none."""
+        route = self.route(cell.client, cell.server)
+        self._prepare(cell)
+        address = (self.server.host, self.server.port) if directly else (route.host, route.port)
+        connection, sent = _connection(cell, *address, self.user(cell.plugin), self._tried(cell))
+        connection.server_public_key = key
+        return _outcome(connection, sent, self.user(cell.plugin), self._tried(cell), connection.connect)
+
+    @property
+    def own_key(self) -> bytes:
+        """The public key of the proxies here."""
+        return password_key(self._folder).public_pem
+
+    @property
+    def servers_key(self) -> bytes:
+        """The server's public key."""
+        with self.server.connect() as root, root.cursor() as cursor:
+            cursor.execute("SHOW STATUS LIKE 'Caching_sha2_password_rsa_public_key'")
+            return str(cursor.fetchone()[1]).encode()
 
     def _tried(self, cell: Cell) -> str:
         return self.password if cell.right else "wrong-" + self.password[::-1]
@@ -254,7 +294,7 @@ class Matrix:
     def _log_in(self, cell: Cell, host: str, port: int) -> Outcome:
         user, password = self.user(cell.plugin), self._tried(cell)
         if cell.plugin == "ed25519":
-            return self._by_command(cell, host, port)
+            return self._by_command(cell, self.server.tools.client, host, port)
         if cell.way == "connect":
             return _by_pymysql(cell, host, port, user, password)
         return self._by_change_user(cell, host, port, user, password)
@@ -262,20 +302,25 @@ class Matrix:
     def _by_change_user(self, cell: Cell, host: str, port: int, user: str, password: str) -> Outcome:
         connection, sent = _connection(cell, host, port, self.server.user, self.server.password)
         connection.connect()
+        # Only what follows counts, on both legs.
         sent.clear()
+        for route in self._routes.values():
+            route.tap.sent.clear()
         if cell.cache == "cold":
             # That login may have been of the kind that fills the cache.
             self.server.execute("FLUSH PRIVILEGES")
         return _outcome(connection, sent, user, password, lambda: change_user(connection, user, password))
 
-    def _by_command(self, cell: Cell, host: str, port: int) -> Outcome:
-        """MariaDB's client: the one at hand that knows ed25519."""
+    def _by_command(self, cell: Cell, program: Path, host: str, port: int) -> Outcome:
         where = [f"--host={host}", f"--port={port}", "--protocol=tcp"] if port else [f"--socket={host}"]
-        tls = ["--ssl"] if cell.client == "TLS" else ["--skip-ssl"]
-        program = [self.server.tools.client, "--no-defaults", f"--plugin-dir={CLIENT_PLUGINS}"]
+        if program.name == "mysql":
+            mode = {"plain": "DISABLED", "TLS": "REQUIRED", "unix": "PREFERRED"}[cell.client]
+            own = [f"--ssl-mode={mode}", "--get-server-public-key"]
+        else:
+            own = ["--ssl" if cell.client == "TLS" else "--skip-ssl", f"--plugin-dir={CLIENT_PLUGINS}"]
         account = [f"--user={self.user(cell.plugin)}", "--batch", "--skip-column-names"]
         done = subprocess.run(
-            [*program, *where, *tls, *account, "-e", "SELECT CURRENT_USER()"],
+            [program, "--no-defaults", *own, *where, *account, "-e", "SELECT CURRENT_USER()"],
             env={**os.environ, "MYSQL_PWD": self._tried(cell)},
             capture_output=True,
             text=True,
@@ -337,16 +382,18 @@ def change_user(connection: Any, user: str, password: str) -> None:
     assert answer.is_ok_packet()
 
 
+def _packets(stream: bytearray) -> list[bytes]:
+    """The packets of a login in a stream without TLS."""
+    found, data = [], bytes(stream)
+    while data:
+        end = 4 + int.from_bytes(data[:3], "little")
+        found.append(data[:end])
+        data = data[end:]
+    return found
+
+
 def _form(sent: list[bytes], password: str) -> str:
-    """How PyMySQL gave its password: in the clear, encrypted, or by a scramble alone."""
+    """How a password was given: in the clear, encrypted, or by a scramble alone."""
     if any(password.encode() in data for data in sent):
         return "clear"
     return "RSA" if any(data[:3] == b"\0\1\0" and len(data) == 260 for data in sent) else "scramble"
-
-
-def run(server: PrivateServer) -> Iterator[tuple[Cell, Outcome, Outcome, str]]:
-    """Each cell with the direct outcome, the proxied one, and what the server's leg carried."""
-    with Matrix(server) as matrix:
-        for cell in cells(server.flavour):
-            if cell.plugin in matrix.plugins and not (cell.plugin == "ed25519" and cell.way != "connect"):
-                yield cell, matrix.direct(cell), *matrix.proxied(cell)

@@ -67,6 +67,7 @@ def test_a_clear_password_is_encrypted_for_an_insecure_server(switched: bool) ->
         assert dialogue.server(switch(CACHING_SHA2)) == to_client(switch(CACHING_SHA2))
         assert dialogue.client(SCRAMBLE) == to_server(SCRAMBLE)
     assert dialogue.server(WANTED) == to_client(WANTED) and dialogue.clients_turn
+    assert "horse" not in repr(to_server(PASSWORD)) + repr(dialogue)
     assert dialogue.client(PASSWORD) == to_server(ASK_2) and not dialogue.clients_turn
     sent = payload_of(dialogue.server(b"\x01" + SERVERS.public_pem), Side.SERVER)
     assert PASSWORD not in sent
