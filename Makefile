@@ -1,4 +1,4 @@
-.PHONY: demo test lint torture nested tpch bench compat fuzz
+.PHONY: demo test lint torture nested tpch bench soak hangups compat fuzz
 
 demo:
 	scripts/demo
@@ -27,9 +27,17 @@ SCALE ?= 0.01
 tpch:
 	scripts/tpch $(SCALE:%=--scale %) $(FLAVOUR:%=--flavour %) $(QUERIES:%=--query %) $(OPTIONS)
 
-# Ratios against a peer in the same run: the worker's parsing, and looking into results. make bench OPTIONS="--rounds 20"
+# Ratios against peers in the same run: the wire, the worker's parsing, looking into results. make bench OPTIONS=--quick
 bench:
 	scripts/bench $(OPTIONS)
+
+# make soak OPTIONS="--seconds 120"
+soak:
+	scripts/soak $(OPTIONS)
+
+# make hangups OPTIONS="--number 1000"
+hangups:
+	scripts/soak hangups $(OPTIONS)
 
 # The clients' own test suites, direct and through the proxy: see docs/compat.md. make compat SUITE="pymysql" FLAVOUR=mysql
 compat:

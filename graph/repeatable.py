@@ -16,7 +16,9 @@ _FUNCTIONS: Final = re.compile(
     re.IGNORECASE,
 )
 _LIMIT: Final = re.compile(r"\bLIMIT\b", re.IGNORECASE)
-_LOCK: Final = re.compile(r"\b(FOR\s+(UPDATE|SHARE)|LOCK\s+IN\s+SHARE\s+MODE)\b(?:(?!\bINTO\b)[^()])*\Z", re.IGNORECASE)
+_LOCK: Final = re.compile(
+    r"\s*\b(FOR\s+(UPDATE|SHARE)|LOCK\s+IN\s+SHARE\s+MODE)\b(?:(?!\bINTO\b)[^()])*(?=\)|\Z)", re.IGNORECASE
+)
 _ORDER: Final = re.compile(r"\bORDER\s+BY\b", re.IGNORECASE)
 
 
@@ -38,10 +40,13 @@ def unrepeatable(statement: Statement) -> str | None:
 
 
 def unlocked(statement: Statement) -> str:
-    """The text without the `FOR UPDATE` or `FOR SHARE` at its end: who only looks must keep nobody from writing."""
-    if found := _LOCK.search(_code(statement)):
-        return statement.sql[: found.start()].rstrip()
-    return statement.sql
+    """The text without the `FOR UPDATE` or `FOR SHARE` at the end of its SELECTs: who only looks must keep nobody from
+    writing."""
+    kept, start = [], 0
+    for found in _LOCK.finditer(_code(statement)):
+        kept.append(statement.sql[start : found.start()])
+        start = found.end()
+    return "".join([*kept, statement.sql[start:]])
 
 
 def _code(statement: Statement) -> str:

@@ -6,6 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -27,7 +28,9 @@ from proxy.cli_common import (
 )
 from proxy.cli_export import export, verify
 from proxy.cli_legs import Chosen, certificate, leg_options
+from proxy.cli_limits import limit_options
 from proxy.errors import InputError, ProxyError
+from proxy.limits import Limits
 from proxy.paths import Home, find_home
 from proxy.recorder import recorded_now
 from proxy.results import Pin, Watch
@@ -70,6 +73,7 @@ def djproxy(context: click.Context, home: str | None) -> None:
 )
 @click.option("--listen", metavar="HOST:PORT|SOCKET", help=f"Default: {_LISTEN}; port 0 takes a free one.")
 @leg_options
+@limit_options
 @click.option(
     "--pin",
     type=click.Choice([pin.value for pin in Pin]),
@@ -87,6 +91,7 @@ def record(
     server: str | None,
     listen: str | None,
     legs: Chosen,
+    limits: Limits,
     pin: str,
     digest: bool,
     command: tuple[str, ...],
@@ -103,7 +108,7 @@ def record(
         certificate=legs.certificate,
         command=command,
         watch=Watch(Pin(pin), digest),
-        options=legs.for_listener(address.socket is not None),
+        options=replace(legs.for_listener(address.socket is not None), limits=limits),
     )
     return run(home, plan, say)
 

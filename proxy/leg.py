@@ -146,6 +146,11 @@ class Leg(asyncio.Protocol):
             self.writable = False
             self.transport.abort()
 
+    def forget(self) -> None:
+        """Let go of everything large: objects that know each other are only freed when Python looks for such."""
+        self._tls = self.transport = None
+        self.deliver = _nobody
+
     def pause(self) -> None:
         if self.transport is not None and not self.transport.is_closing():
             self.transport.pause_reading()
@@ -165,13 +170,17 @@ class Leg(asyncio.Protocol):
         self._flush()
         if plain:
             self.deliver(plain)
-        if self._tls.ended and self.transport is not None and not self.transport.is_closing():
+        if self._tls is not None and self._tls.ended and self.transport is not None and not self.transport.is_closing():
             self._owner.ended(self)
 
     def _flush(self) -> None:
         assert self._tls is not None
         if self.transport is not None and not self.transport.is_closing() and (out := self._tls.outgoing()):
             self.transport.write(out)
+
+
+def _nobody(_data: bytes) -> None:
+    """The connection is over."""
 
 
 def _set_options(transport: asyncio.Transport, limits: Limits) -> None:

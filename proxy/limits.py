@@ -19,17 +19,19 @@ class Limits:
     `connections`: more are refused as the server would, error 1040; 0 means as many as the system has descriptors for.
     `keepalive`: after how much silence a peer is asked whether it is still there.
     `user_timeout`: how long sent bytes may wait for the other end's kernel before it counts as gone; 0 for the
-    system's own, which is minutes. `grace`: how long a stop waits for statements and transactions to end.
+    system's own, which is minutes. `grace`: how long a stop waits for statements and transactions to end. `workers`:
+    how many processes serve clients.
     """
 
     connections: int = 0
     keepalive: float = 60.0
     user_timeout: float = 0.0
     grace: float = 10.0
+    workers: int = 1
 
     @property
     def most(self) -> int:
-        """The number of connections beyond which clients are refused."""
+        """The number of connections of one process beyond which clients are refused."""
         affordable = (_descriptors() - _DESCRIPTORS_KEPT) // _DESCRIPTORS_EACH
         return max(1, min(self.connections or affordable, affordable))
 

@@ -43,6 +43,10 @@ _NOT_ASCII = frozenset(("ucs2", "utf16", "utf16le", "utf32", "sjis", "cp932", "b
 _DECIMAL = re.compile(rb"[+-]?(?:\d+\.?\d*|\.\d+)")
 
 
+#: Reads a value: the packet, its type, the client's character set.
+_Read = Callable[[Take, "Type", str | None], str]
+
+
 @dataclass(frozen=True, slots=True)
 class Type:
     """A parameter's type as the client bound it."""
@@ -98,12 +102,13 @@ def literals(payload: bytes, binding: Binding, capabilities: Capabilities, chars
     found = []
     for index in range(binding.count):
         type_ = binding.types[index]
+        read = _reader(type_.code)
         if (long_data := binding.long_data.get(index)) is not None:
             found.append(_long_literal(type_, bytes(long_data), charset))
         elif nulls[index // 8] >> (index % 8) & 1:
             found.append("NULL")
         else:
-            found.append(_READERS[_reader_key(type_.code)](take, type_, charset))
+            found.append(read(take, type_, charset))
     if not any(nulls) and not binding.long_data and not take.left and len(binding.numbers) < _MOST_FORMS:
         codes = "".join([_INTEGERS.get((type_.code, type_.unsigned), "?") for type_ in binding.types[:count]])
         if "?" not in codes and count == binding.count:
@@ -122,7 +127,7 @@ def skip_attributes(payload: bytes) -> int:
             raise PeerProtocolError("query attributes without types")
         for index, type_ in enumerate(_types(take, count, named=True)):
             if not nulls[index // 8] >> (index % 8) & 1:
-                _READERS[_reader_key(type_.code)](take, type_, None)
+                _reader(type_.code)(take, type_, None)
     return take.position
 
 
@@ -146,10 +151,11 @@ def _plain_types(block: bytes) -> tuple[Type, ...]:
     return tuple(Type(code, bool(flags & UNSIGNED)) for code, flags in zip(block[::2], block[1::2], strict=True))
 
 
-def _reader_key(code: int) -> int:
-    if code not in _READERS:
-        raise PeerProtocolError(f"unknown parameter type 0x{code:02x}")
-    return code
+def _reader(code: int) -> _Read:
+    try:
+        return _READERS[code]
+    except KeyError:
+        raise PeerProtocolError(f"unknown parameter type 0x{code:02x}") from None
 
 
 def _text(data: bytes, charset: str | None) -> str:
@@ -183,14 +189,14 @@ def _decimal(take: Take, _type: Type, charset: str | None) -> str:
     return data.decode("ascii") if _DECIMAL.fullmatch(data) else _text(data, charset)
 
 
-def _integer(width: int) -> Callable[[Take, Type, str | None], str]:
+def _integer(width: int) -> _Read:
     def read(take: Take, type_: Type, _charset: str | None) -> str:
         return str(int.from_bytes(take.fixed(width), "little", signed=not type_.unsigned))
 
     return read
 
 
-def _floating(form: str, width: int) -> Callable[[Take, Type, str | None], str]:
+def _floating(form: str, width: int) -> _Read:
     def read(take: Take, _type: Type, _charset: str | None) -> str:
         (value,) = struct.unpack(form, take.fixed(width))
         if not math.isfinite(value):
@@ -236,8 +242,6 @@ _BINARY = frozenset(
         ColumnType.MEDIUM_BLOB,
         ColumnType.LONG_BLOB,
         ColumnType.BLOB,
-        ColumnType.GEOMETRY,
-        ColumnType.BIT,
         VECTOR,
     )
 )
@@ -247,21 +251,20 @@ _INTEGERS: Mapping[tuple[int, bool], str] = {
     (int(code), unsigned): letter.upper() if unsigned else letter
     for letter, codes in {
         "b": (ColumnType.TINY, ColumnType.BOOL),
-        "h": (ColumnType.SHORT, ColumnType.YEAR),
-        "i": (ColumnType.LONG, ColumnType.INT24),
+        "h": (ColumnType.SHORT,),
+        "i": (ColumnType.LONG,),
         "q": (ColumnType.LONGLONG,),
     }.items()
     for code in codes
     for unsigned in (False, True)
 }
 
-_READERS: Mapping[int, Callable[[Take, Type, str | None], str]] = {
+# YEAR, INT24, BIT and GEOMETRY are missing: MySQL refuses them, MariaDB takes NULL for them.
+_READERS: Mapping[int, _Read] = {
     ColumnType.TINY: _integer(1),
     ColumnType.BOOL: _integer(1),
     ColumnType.SHORT: _integer(2),
-    ColumnType.YEAR: _integer(2),
     ColumnType.LONG: _integer(4),
-    ColumnType.INT24: _integer(4),
     ColumnType.LONGLONG: _integer(8),
     ColumnType.FLOAT: _floating("<f", 4),
     ColumnType.DOUBLE: _floating("<d", 8),

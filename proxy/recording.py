@@ -7,6 +7,7 @@ import errno
 import os
 import shutil
 import signal
+import socket  # noqa: TID251
 import subprocess  # noqa: TID251
 import sys
 import time
@@ -22,6 +23,7 @@ from proxy.addresses import format_address, format_server
 from proxy.certificates import Certificate, default_certificate
 from proxy.errors import HomeError, InputError, ListenError
 from proxy.journal import Header, JournalWriter
+from proxy.limits import allow_descriptors
 from proxy.passwords import PasswordKey, password_key
 from proxy.paths import Home, RunningProxy, announce, open_private, running
 from proxy.probe import probe, refuse_own
@@ -29,6 +31,7 @@ from proxy.relay import NO_OPTIONS, Proxy, legs_of
 from proxy.relay_options import RelayOptions
 from proxy.results import NO_WATCH, Watch
 from proxy.store import Store
+from proxy.workers import Beside, SharedCount, Team, reserve
 
 #: How long the end of a recording waits for the worker; what it has not taken waits in the journal.
 _WORKER_SECONDS = 5.0
@@ -69,7 +72,83 @@ def run(home: Home, plan: Plan, say: Callable[[str], None]) -> int:
         server = format_server(plan.server)
         header = Header(plan.paper, plan.analysis, server, time.time_ns())
         certificate = plan.certificate or own_certificate(home.certificates)
-        return uvloop.run(_Recording(home, plan, header, certificate, store, say).run())
+        allow_descriptors()
+        if plan.options.limits.workers == 1:
+            return uvloop.run(_Recording(home, plan, header, certificate, store, say).run())
+        plan, held = _held(plan)
+        with held:
+            team = Team(
+                plan.options.limits.workers - 1,
+                lambda beside: uvloop.run(
+                    serve_beside(home, _numbered(plan, beside), header, certificate, say, beside)
+                ),
+            )
+            return uvloop.run(_Recording(home, plan, header, certificate, store, say, team).run())
+
+
+def _held(plan: Plan) -> tuple[Plan, socket.socket]:
+    """The plan for several processes, and a socket that keeps their address for them."""
+    if plan.listen.socket is not None:
+        raise InputError("several --workers need an address to listen on, a socket has one listener only")
+    try:
+        held = reserve(plan.listen.host, plan.listen.port)
+    except OSError as error:
+        raise _cannot_listen(plan.listen, error) from error
+    host, port, *_ = held.getsockname()
+    options = replace(plan.options, shared=SharedCount(plan.options.limits.workers))
+    return replace(plan, listen=ServerAddress(host, port), options=options), held
+
+
+def _numbered(plan: Plan, beside: Beside) -> Plan:
+    return replace(plan, options=replace(plan.options, process=beside.number))
+
+
+def _cannot_listen(listen: ServerAddress, error: OSError) -> ListenError:
+    why = "it is in use" if error.errno == errno.EADDRINUSE else error.strerror or str(error)
+    return ListenError(
+        f"cannot listen on {format_server(listen)}: {why}; choose another address with --listen "
+        "(port 0 takes a free one)"
+    )
+
+
+async def listen(home: Home, plan: Plan, certificate: Certificate, journal: JournalWriter) -> Proxy:
+    """Start the relay of a recording. Raises ListenError, InputError."""
+    address, server, options = plan.listen, plan.server, plan.relay_options
+    if legs_of(options, certificate).may_differ:
+        options = replace(options, password_key=own_password_key(home.certificates))
+    try:
+        return await Proxy.start(
+            address.host, address.port, server.host, server.port, certificate, journal, plan.watch, options
+        )
+    except OSError as error:
+        raise _cannot_listen(address, error) from error
+
+
+async def serve_beside(
+    home: Home, plan: Plan, header: Header, certificate: Certificate, say: Callable[[str], None], beside: Beside
+) -> None:
+    """What each further process does: serve until it is told to stop, or the first one is gone."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGTERM, stop.set)
+    # Ctrl-C is for the first process, which tells the others.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    loop.add_reader(beside.lifeline, stop.set)
+    journal = JournalWriter(home.journals, replace(header, created=time.time_ns()), say)
+    try:
+        proxy = await listen(home, plan, certificate, journal)
+    except BaseException:
+        journal.close()
+        journal.path.unlink(missing_ok=True)
+        raise
+    worker = _start_worker(home, journal.path)
+    beside.ready()
+    await stop.wait()
+    loop.remove_reader(beside.lifeline)
+    await proxy.stop()
+    journal.close()
+    await _finish(worker)
+    beside.over(journal.connections)
 
 
 def own_certificate(folder: Path) -> Certificate:
@@ -105,6 +184,7 @@ class _Recording:
         certificate: Certificate,
         store: Store,
         say: Callable[[str], None],
+        team: Team | None = None,
     ) -> None:
         self._home = home
         self._plan = plan
@@ -112,6 +192,7 @@ class _Recording:
         self._certificate = certificate
         self._store = store
         self._say = say
+        self._team = team
         self._interrupted = False
 
     async def run(self) -> int:
@@ -122,12 +203,18 @@ class _Recording:
         loop.add_signal_handler(signal.SIGINT, self._interrupt, stop)
         journal = JournalWriter(self._home.journals, self._header, self._say)
         try:
-            proxy = await self._listen(journal)
+            proxy = await listen(self._home, self._plan, self._certificate, journal)
+            if self._team is not None:
+                self._team.wait_ready()
         except BaseException:
             journal.close()
             journal.path.unlink(missing_ok=True)
+            if self._team is not None:
+                self._team.ask_to_stop()
+                self._team.wait(_WORKER_SECONDS)
             raise
         host, port = proxy.address
+        self._watch_team(loop)
         plan = self._plan
         begun_on = self._store.server_of(plan.paper, plan.analysis)
         self._store.add_analysis(plan.paper, plan.analysis, self._header.server, self._header.created)
@@ -142,42 +229,37 @@ class _Recording:
         try:
             status = await self._command(host, port, stop) if plan.command else await _until(stop)
         finally:
+            logins = journal.connections
+            self._stop_team(loop)
             await proxy.stop()
             journal.close()
             note.unlink(missing_ok=True)
             await _finish(worker)
-        if plan.command and not journal.connections:
+            if self._team is not None:
+                logins += await asyncio.to_thread(self._team.wait, plan.options.limits.grace + 2 * _WORKER_SECONDS)
+        if plan.command and not logins:
             self._say(_NOT_USED.format(command=plan.command[0], address=_listener(_reachable(host), port)))
         return status
+
+    def _watch_team(self, loop: asyncio.AbstractEventLoop) -> None:
+        for answers in self._team.answers if self._team is not None else ():
+            loop.add_reader(answers, self._member_ended, loop, answers)
+
+    def _member_ended(self, loop: asyncio.AbstractEventLoop, answers: int) -> None:
+        loop.remove_reader(answers)
+        self._say("a worker process ended, and its clients' connections with it; the others go on")
+
+    def _stop_team(self, loop: asyncio.AbstractEventLoop) -> None:
+        if self._team is not None:
+            for answers in self._team.answers:
+                loop.remove_reader(answers)
+            self._team.ask_to_stop()
 
     def _interrupt(self, stop: asyncio.Event) -> None:
         """Ctrl-C reaches the command by itself, which may well live on (a prompt does); the second is for us, too."""
         if self._interrupted or not self._plan.command:
             stop.set()
         self._interrupted = True
-
-    async def _listen(self, journal: JournalWriter) -> Proxy:
-        listen, server, options = self._plan.listen, self._plan.server, self._plan.relay_options
-        if legs_of(options, self._certificate).may_differ:
-            options = replace(options, password_key=own_password_key(self._home.certificates))
-        try:
-            return await Proxy.start(
-                listen.host,
-                listen.port,
-                server.host,
-                server.port,
-                self._certificate,
-                journal,
-                self._plan.watch,
-                options,
-            )
-        except OSError as error:
-            taken = error.errno == errno.EADDRINUSE
-            why = "it is in use" if taken else error.strerror or str(error)
-            raise ListenError(
-                f"cannot listen on {format_server(listen)}: {why}; "
-                "choose another address with --listen (port 0 takes a free one)"
-            ) from error
 
     async def _command(self, host: str, port: int, stop: asyncio.Event) -> int:
         """Run the command, hand signals on to it, and return its status as a shell would."""

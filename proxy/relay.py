@@ -104,7 +104,9 @@ class Proxy:
             proxy._unix = UnixListener(options.listen_socket, options.socket_mode, BACKLOG)
             proxy._listener = await loop.create_unix_server(proxy._accept, sock=proxy._unix.socket)
             return proxy
-        proxy._listener = await loop.create_server(proxy._accept, listen_host, listen_port, backlog=BACKLOG)
+        proxy._listener = await loop.create_server(
+            proxy._accept, listen_host, listen_port, backlog=BACKLOG, reuse_port=options.shared is not None or None
+        )
         if options.server_socket is not None:
             return proxy
         if await proxy._is_own_address(server_host, server_port):
@@ -146,17 +148,29 @@ class Proxy:
         await asyncio.sleep(0)
 
     def _accept(self) -> asyncio.Protocol:
-        if len(self._open) >= self.most:
+        if self._is_full():
             self.refused += 1
             return _Refusal()
         self.connections_seen += 1
         connection = _Connection(self, next(self._numbers))
         self._open.add(connection)
+        self._tell_count()
         return connection.client
+
+    def _is_full(self) -> bool:
+        if len(self._open) >= self.most:
+            return True
+        shared, most = self.options.shared, self.options.limits.connections
+        return shared is not None and bool(most) and shared.total >= most
+
+    def _tell_count(self) -> None:
+        if self.options.shared is not None:
+            self.options.shared.set(self.options.process, len(self._open))
 
     def closed(self, connection: _Connection) -> None:
         """A connection is over on both sides."""
         self._open.discard(connection)
+        self._tell_count()
         if not self._open:
             self._all_closed.set()
 
@@ -441,6 +455,9 @@ class _Connection:
         if self._observer is not None:
             self._proxy.journal.write([*self._observer.close(), Closed(self._number)])
             self._observer = None
+        self._handshake = self._user_changes = None
+        self.client.forget()
+        self.server.forget()
         self._proxy.closed(self)
 
 

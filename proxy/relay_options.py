@@ -9,6 +9,7 @@ from proxy.limits import DEFAULT, Limits
 from proxy.passwords import PasswordKey
 from proxy.security import AS_CLIENT, ClientTls, ServerTrust
 from proxy.unix_socket import PRIVATE
+from proxy.workers import SharedCount
 
 # Below the 10 seconds that servers give a client (connect_timeout): who says nothing is then not counted against us.
 LOGIN_SECONDS = 8.0
@@ -18,7 +19,8 @@ CONNECT_SECONDS = 10.0
 @dataclass(frozen=True, slots=True)
 class RelayOptions:
     """Sockets stand in the place of host and port. `login_seconds`: how long a client may say nothing while the server
-    waits for it, 0 as long as the server lets it; `connect_seconds`: how long the server may take to greet."""
+    waits for it, 0 as long as the server lets it; `connect_seconds`: how long the server may take to greet. `shared`:
+    where several processes serve the address, their count of connections, of which this one is number `process`."""
 
     listen_socket: Path | None = None
     socket_mode: int = PRIVATE
@@ -29,3 +31,5 @@ class RelayOptions:
     login_seconds: float = LOGIN_SECONDS
     connect_seconds: float = CONNECT_SECONDS
     limits: Limits = DEFAULT
+    shared: SharedCount | None = None
+    process: int = 0

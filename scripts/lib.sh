@@ -88,3 +88,8 @@ need_server() {
     mariadb-server-core mariadb-client
   has_server "$@" || die "there is still no ${1:-MySQL or MariaDB} server with its client tools in the PATH"
 }
+
+# need_sysbench: the load of the benchmarks.
+need_sysbench() {
+  command -v sysbench >/dev/null || apt_install "no sysbench here" sysbench
+}

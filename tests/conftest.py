@@ -11,7 +11,11 @@ from hypothesis import settings
 
 from examples.private_server import PrivateServer, flavours
 from proxy.certificates import Certificate, default_certificate
-from tests.harness import Djproxy
+
+pytest.register_assert_rewrite("tests.wire")
+
+from tests.harness import Djproxy  # noqa: E402
+from tests.wire import Route, add_raw_user, general_log, route  # noqa: E402
 
 # How long an example takes says more about the machine than about the code.
 settings.register_profile("djproxy", deadline=None)
@@ -36,6 +40,14 @@ def restored(server: PrivateServer) -> Iterator[PrivateServer]:
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
     """What the proxy shows to clients by default."""
     return default_certificate(tmp_path_factory.mktemp("certificates"))
+
+
+@pytest.fixture(params=[False, True], ids=["whole", "sliced"])
+def lane(request: pytest.FixtureRequest, server: PrivateServer, certificate: Certificate) -> Iterator[Route]:
+    """A way through a proxy that records all, whole and with every byte by itself; the server logs statements."""
+    add_raw_user(server)
+    with general_log(server), route(server, certificate, sliced=request.param) as found:
+        yield found
 
 
 @pytest.fixture

@@ -112,10 +112,7 @@ class FaultProxy:
 
     def _reset(self) -> None:
         for writer in self._writers:
-            own = writer.get_extra_info("socket")
-            with suppress(OSError):
-                own.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            writer.transport.abort()
+            _break(writer)
         self._writers.clear()
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -123,11 +120,12 @@ class FaultProxy:
         self._writers += [writer, there_writer]
         for one in (writer, there_writer):
             one.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        await asyncio.gather(self._pump(reader, there_writer, counted=True), self._pump(there_reader, writer))
+        with suppress(asyncio.CancelledError):
+            await asyncio.gather(self._pump(reader, there_writer, counted=True), self._pump(there_reader, writer))
 
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, counted: bool = False) -> None:
         slicer = Slicer(self.slice_size, self.seed) if self.slice_size else None
-        with suppress(OSError):
+        try:
             while data := await reader.read(65536):
                 self.sent += len(data) if counted else 0
                 for piece in slicer.cut(data) if slicer else [data]:
@@ -136,3 +134,12 @@ class FaultProxy:
                     # The next slice goes into a segment of its own only when this one has left.
                     await asyncio.sleep(0)
             writer.write_eof()
+        except OSError:
+            _break(writer)
+
+
+def _break(writer: asyncio.StreamWriter) -> None:
+    """End with a RST."""
+    with suppress(OSError):
+        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    writer.transport.abort()

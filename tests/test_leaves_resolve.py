@@ -44,8 +44,8 @@ def resolved(sql: str, session: Session | None = None) -> Resolution:
         ("SELECT id FROM a WHERE EXISTS (SELECT 1 FROM b WHERE b.id = a.w)", "no table of it has the column a.w"),
         ("SELECT id, id FROM a EXCEPT SELECT id, n FROM b", "two columns of one name"),
         (
-            "SELECT id FROM a WHERE EXISTS (SELECT 1 FROM (SELECT id FROM b WHERE b.z = a.x) d)",
-            "a derived table inside its subquery looks",
+            "SELECT COUNT(*) AS i FROM a HAVING EXISTS (SELECT 1 FROM (SELECT id FROM b WHERE b.z = i) d)",
+            "a derived table inside its subquery looks at the select list",
         ),
         ("SELECT id FROM gone", "lab.gone is not there"),
         ("SELECT id FROM other.a", "other.a is not there"),

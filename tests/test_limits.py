@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import resource
 import socket
@@ -21,6 +22,7 @@ from proxy.certificates import Certificate
 from proxy.events import Closed
 from proxy.limits import Limits, allow_descriptors
 from proxy.relay import TOO_MANY
+from proxy.workers import SharedCount
 from tests.test_relay import PLAIN, RunningRelay, _query, _until
 
 
@@ -165,6 +167,14 @@ def test_both_sockets_are_kept_alive_and_do_not_wait(server: PrivateServer, cert
             assert own.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 1500
 
 
+def test_the_count_is_of_all() -> None:
+    count = SharedCount(3)
+    count.set(0, 5)
+    count.set(2, 7)
+    count.set(0, 4)
+    assert count.total == 11
+
+
 # -- ends in the middle of things
 
 BIG = "SELECT a.n, REPEAT('x', 10000) FROM ({numbers}) AS a CROSS JOIN ({numbers}) AS b CROSS JOIN ({numbers}) AS c"
@@ -257,4 +267,6 @@ def test_broken_connections_leave_nothing_behind(server: PrivateServer, lively: 
     connections = lively.proxy._open
     _until(lambda: not connections)
     _until(lambda: _descriptors() <= before)
+    # The relay's own, which waits for the end.
+    assert len(asyncio.all_tasks(lively._loop)) == 1
     assert [type(event) for event in lively.sink.events].count(Closed) == 61

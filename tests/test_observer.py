@@ -618,7 +618,7 @@ def test_any_chunking_gives_the_same_events(cuts: list[list[int]]) -> None:
             st.one_of(st.binary(max_size=40), st.sampled_from(CONVERSATION).map(lambda turn: turn[1])),
         )
     ),
-    st.sampled_from([OLD, NEW, NEW | Capabilities.CLIENT_QUERY_ATTRIBUTES]),
+    st.sampled_from([OLD, NEW, NEW | Capabilities.CLIENT_QUERY_ATTRIBUTES, *(OLD | flag for flag in ALGORITHMS)]),
 )
 def test_any_bytes_are_survived(chunks: list[tuple[Side, bytes]], capabilities: Capabilities) -> None:
     talk = Talk(capabilities)

@@ -51,11 +51,15 @@ def test_quotes_follow_the_sql_mode() -> None:
         ("SELECT a FROM t\nfor share of `t` skip locked -- FOR UPDATE", "SELECT a FROM t"),
         ("SELECT a FROM t LOCK IN SHARE MODE;", "SELECT a FROM t"),
         ("SELECT 'FOR UPDATE' FROM t", "SELECT 'FOR UPDATE' FROM t"),
-        ("SELECT * FROM (SELECT a FROM t FOR UPDATE) q", "SELECT * FROM (SELECT a FROM t FOR UPDATE) q"),
+        ("SELECT * FROM (SELECT a FROM t FOR UPDATE) q", "SELECT * FROM (SELECT a FROM t) q"),
+        (
+            "SELECT a FROM t WHERE a IN (SELECT b FROM u FOR SHARE OF u NOWAIT) FOR UPDATE",
+            "SELECT a FROM t WHERE a IN (SELECT b FROM u)",
+        ),
         ("SELECT a FROM t FOR UPDATE INTO @x", "SELECT a FROM t FOR UPDATE INTO @x"),
     ],
 )
-def test_a_lock_at_the_end_is_left_away(sql: str, asked: str) -> None:
+def test_locks_are_left_away(sql: str, asked: str) -> None:
     assert unlocked(Statement(1, sql)) == asked
 
 

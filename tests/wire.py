@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import struct
+import time
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -17,7 +18,19 @@ from examples.private_server import PrivateServer
 from graph.scan import split
 from proxy.certificates import Certificate
 from proxy.compression import Decompressor, Zlib, unpacker_of, zstd
-from proxy.events import Answered, Connected, Event, Executed, Noted, SchemaChanged, SessionReset, Unread, UserChanged
+from proxy.events import (
+    Answered,
+    Closed,
+    Connected,
+    Event,
+    Executed,
+    Lost,
+    Noted,
+    SchemaChanged,
+    SessionReset,
+    Unread,
+    UserChanged,
+)
 from proxy.handshake import Greeting
 from proxy.protocol import ExtendedCapabilities, PacketReader
 from proxy.responses import SHAPES, Mark, ResponseTracker, Shape
@@ -25,7 +38,7 @@ from proxy.results import Pin, Watch
 from tests.fault import FaultProxy
 from tests.test_relay import RunningRelay
 
-SECONDS = 60
+SECONDS = 30
 RAW_USER = "raw"
 ALL = Watch(Pin.ALWAYS, digest=True)
 BASE = (
@@ -80,6 +93,11 @@ class RawClient:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._socket.close()
+
+    def reset(self) -> None:
+        """Break the connection."""
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self._socket.close()
 
     def _zstd_level(self) -> bytes:
@@ -183,6 +201,16 @@ class Route:
         found = [event for event in self.relay.sink.events if isinstance(event, Connected)]
         (number,) = [event.connection for event in found if event.thread_id == thread_id]
         return [event for event in self.relay.sink.events if event.connection == number and event not in found]
+
+    def closed(self, thread_id: int) -> list[Event]:
+        """The events of a connection once it is over, and was not lost."""
+        deadline = time.monotonic() + SECONDS
+        while not any(isinstance(event, Closed) for event in self.events(thread_id)):
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        events = self.events(thread_id)
+        assert not any(isinstance(event, Lost) for event in events)
+        return events
 
     def both(self, talk: Callable[[tuple[str, int]], Any]) -> Any:
         """The same conversation directly and through the proxy: what the client sees must be equal."""

@@ -11,6 +11,7 @@ from sqlglot import exp
 from graph.leaves.classify import Verdict, classify, exists_query
 from graph.leaves.expose import expose, group_expressions
 from graph.leaves.guards import Draft, guards
+from graph.leaves.implied import implied
 from graph.leaves.links import (
     LinkKind,
     from_occurrences,
@@ -74,8 +75,8 @@ def _resolve(statement: Statement, query: Query, verdict: Verdict, schema: Schem
         drafts += _lineage(root, prepared, exists=exists)
     session = rule_session(statement.session)
     make = partial(_rule, prepared=prepared, session=session, statement=statement.id)
-    lineage = _lineage(prepared.tree, prepared, exists=asked is not None)
     pins = find_pins(statement, prepared) if asked is None else NO_PINS
+    lineage = _lineage(prepared.tree, prepared, exists=asked is not None, each=bool(pins.keys))
     rules = (*pinned_rules(prepared, pins, lineage, make), *map(make, drafts))
     reason = "; ".join(part for part in (verdict.reason, *_notes(prepared, asked), *pins.notes) if part)
     tables = tuple(dict.fromkeys(table.name for table in prepared.tables))
@@ -122,9 +123,9 @@ def _independent(prepared: Prepared) -> Iterator[tuple[exp.Query, bool]]:
             yield place.query, place.kind is LinkKind.EXISTS
 
 
-def _lineage(root: exp.Query, prepared: Prepared, *, exists: bool) -> Iterator[Draft]:
+def _lineage(root: exp.Query, prepared: Prepared, *, exists: bool, each: bool = False) -> Iterator[Draft]:
     """The rows that the result of a query is made of; with `exists` one of its rows is enough (not so after an
-    OFFSET, which skips rows that must be there)."""
+    OFFSET, which skips rows that must be there). With `each` no rule is left out because another implies it."""
     if exists and root.args.get("offset") is None:
         root = _first_only(root)
         if not _is_alternative(root) and not (isinstance(root, exp.Select) and is_grouped(root)):
@@ -139,7 +140,11 @@ def _lineage(root: exp.Query, prepared: Prepared, *, exists: bool) -> Iterator[D
                 reason="shows that a row exists, as statements asked",
             )
             return
-    for number in [*from_occurrences(root), *in_occurrences(root)]:
+    numbers = [*from_occurrences(root), *in_occurrences(root)]
+    left_out = set() if each else implied(root, numbers, prepared)
+    for number in numbers:
+        if number in left_out:
+            continue
         query = expose(root, [number], prepared)
         yield Draft(RuleKind.LEAF, query, (), (number,), reason="used by recorded statements")
 
