@@ -19,7 +19,7 @@ from sqlglot import exp
 
 from graph.keys import key_expression
 from graph.leaves.conjuncts import add_conjunct
-from graph.leaves.links import in_operands, positive_ins
+from graph.leaves.links import from_occurrences, in_operands, is_identified, positive_ins
 from graph.leaves.scope import (
     Prepared,
     Source,
@@ -74,19 +74,28 @@ def expose_partitions(
     """The rows of a block before grouping: a number for their partition, then the keys of the wanted occurrences.
 
     Returns the query and the number of its grouping columns: 0 where all rows are one partition. The server numbers the
-    partitions, since only it knows which strings its collation takes for equal.
+    partitions, since only it knows which strings its collation takes for equal. Doubles are left out around that:
+    MariaDB compares all rows with all where DISTINCT stands beside a window function.
     """
     order = list(wanted)
     block = _without_filters(select.copy())
     block.set("expressions", [exp.alias_(node, f"djproxy_g{index}", quoted=True) for index, node in enumerate(by)])
     inner = _plain(block, set(order), prepared, keep=True)
-    shell = exp.Select(distinct=exp.Distinct())
+    numbered = exp.Select()
     if by:
         order_by = exp.Order(
             expressions=[exp.Ordered(this=_column(f"djproxy_g{index}", "djproxy_r")) for index in range(len(by))]
         )
-        shell.append("expressions", exp.Window(this=exp.Anonymous(this="DENSE_RANK"), order=order_by))
-    return _with_keys(shell, order, inner, prepared), min(len(by), 1)
+        rank = exp.Window(this=exp.Anonymous(this="DENSE_RANK"), order=order_by)
+        numbered.append("expressions", exp.alias_(rank, "djproxy_p", quoted=True))
+    rows = _with_keys(numbered, list(dict.fromkeys(order)), inner, prepared)
+    if is_identified(select, prepared) and set(from_occurrences(select)) <= set(order):
+        shell = exp.Select()
+    else:
+        shell = exp.Select(distinct=exp.Distinct())
+    if by:
+        shell.append("expressions", _column("djproxy_p", "djproxy_r"))
+    return _with_keys(shell, order, rows, prepared), min(len(by), 1)
 
 
 def group_expressions(select: exp.Select) -> list[exp.Expr]:
