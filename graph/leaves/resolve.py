@@ -126,7 +126,7 @@ def _independent(prepared: Prepared) -> Iterator[tuple[exp.Query, bool]]:
 def _lineage(root: exp.Query, prepared: Prepared, *, exists: bool, each: bool = False) -> Iterator[Draft]:
     """The rows that the result of a query is made of; with `exists` one of its rows is enough (not so after an
     OFFSET, which skips rows that must be there). With `each` no rule is left out because another implies it."""
-    if exists and root.args.get("offset") is None:
+    if exists and not _skips(root):
         root = _first_only(root)
         if not _is_alternative(root) and not (isinstance(root, exp.Select) and is_grouped(root)):
             numbers = [*from_occurrences(root), *in_occurrences(root)]
@@ -147,6 +147,15 @@ def _lineage(root: exp.Query, prepared: Prepared, *, exists: bool, each: bool = 
             continue
         query = expose(root, [number], prepared)
         yield Draft(RuleKind.LEAF, query, (), (number,), reason="used by recorded statements")
+
+
+def _skips(query: exp.Expr) -> bool:
+    """Whether an OFFSET, of the query or of a branch of it, leaves out rows that must be there all the same."""
+    if isinstance(query, exp.Subquery):
+        return query.args.get("offset") is not None or _skips(query.this)
+    if isinstance(query, exp.SetOperation):
+        return query.args.get("offset") is not None or _skips(query.this) or _skips(query.expression)
+    return query.args.get("offset") is not None
 
 
 def _first_only(root: exp.Query) -> exp.Query:

@@ -462,3 +462,5 @@ SELECT d.note, t.trial FROM (SELECT * FROM `{S}`.noted) d NATURAL JOIN `{S}`.tri
 SELECT q.note FROM (SELECT * FROM `{S}`.noted UNION SELECT subject, species FROM `{S}`.subject) q WHERE q.subject < 'c'
 -- invisible column by its name: exact
 SELECT n.*, n.session FROM `{S}`.noted n WHERE session = 7
+-- whether a union is empty whose branch skips rows: replay
+SELECT EXISTS (SELECT p.probe FROM `{S}`.probe p WHERE p.probe > 1 UNION (SELECT t.trial FROM `{S}`.trial t WHERE t.subject = 'b' ORDER BY t.trial, t.session LIMIT 100 OFFSET 2))
