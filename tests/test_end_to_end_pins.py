@@ -338,7 +338,7 @@ def test_the_digest_is_that_of_the_rows(djproxy: Djproxy, server: PrivateServer,
     assert djproxy.recorded("P")[-1].statement.recorded == RecordedResult(5, taken.hexdigest())
 
 
-def test_rows_that_come_by_a_cursor_are_not_pinned_and_what_comes_after_is(
+def test_rows_that_come_by_a_cursor_are_pinned_and_what_comes_after_is(
     djproxy: Djproxy, server: PrivateServer, lab: str
 ) -> None:
     sql = f"SELECT subject FROM {lab}.subject LIMIT 2"
@@ -351,8 +351,8 @@ def test_rows_that_come_by_a_cursor_are_not_pinned_and_what_comes_after_is(
         assert text(session, sql) == [("m1",), ("m2",)]
     assert [packet[4] for packet in packets] == [0, 0, 0xFE]
     cursor, after = (each.result for each in djproxy.recorded("P")[-2:])
-    assert cursor is not None and (cursor.pinned, cursor.broken) == (False, "its rows come by a cursor")
-    assert after is not None and after.pinned
+    for result in (cursor, after):
+        assert result is not None and (result.seen.rows, result.pinned, result.broken) == (2, True, "")
 
 
 @pytest.mark.parametrize("ask", [text, prepared])
