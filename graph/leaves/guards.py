@@ -199,15 +199,17 @@ def _whole_groups(select: exp.Select, looks: Tested, prepared: Prepared) -> Iter
     numbers = from_occurrences(select)
     conditions = [number for number in kept_occurrences(select) if number in numbers]
     done: set[str] = set()
-    if partitions and is_grouped(select) and (select.args.get("group") is None or is_rolled_up(select)):
-        # Without rows there is a group all the same, and what is tested of it comes out otherwise.
+    of_all = is_grouped(select) and (select.args.get("group") is None or is_rolled_up(select))
+    if partitions and (of_all or not numbers):
+        # Without rows there is a group all the same, and what is tested of it comes out otherwise. Rows of no table
+        # have no key that tells when they are looked at.
         for number in [*numbers, *own_in_occurrences(select)]:
             query = expose(select, [number], prepared, body=True)
             yield Draft(RuleKind.LEAF, query, (), (number,), reason=partitions[0][1])
         return
     for by, reason in partitions:
         text = ", ".join(node.sql(dialect="mysql") for node in by)
-        if text in done or not numbers:
+        if text in done:
             continue
         done.add(text)
         for wanted in [tuple(numbers), *((number,) for number in own_in_occurrences(select))]:

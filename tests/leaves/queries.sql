@@ -464,3 +464,5 @@ SELECT q.note FROM (SELECT * FROM `{S}`.noted UNION SELECT subject, species FROM
 SELECT n.*, n.session FROM `{S}`.noted n WHERE session = 7
 -- whether a union is empty whose branch skips rows: replay
 SELECT EXISTS (SELECT p.probe FROM `{S}`.probe p WHERE p.probe > 1 UNION (SELECT t.trial FROM `{S}`.trial t WHERE t.subject = 'b' ORDER BY t.trial, t.session LIMIT 100 OFFSET 2))
+-- window over rows of no table that an IN picks: replay
+SELECT j.v, RANK() OVER (ORDER BY j.v) AS r FROM JSON_TABLE('[1, 2, 3]', '$[*]' COLUMNS (v INT PATH '$')) AS j WHERE j.v IN (SELECT t.trial FROM `{S}`.trial t WHERE t.rt > 0.5)
