@@ -182,7 +182,9 @@ def _rejects_null(select: exp.Select, node: exp.Expr, taint: Taint, prepared: Pr
             inner = inner.this
         if isinstance(inner, exp.Is):
             return _strict(select, inner.this, taint, prepared)
-        comparison = isinstance(inner, _COMPARISONS) and not inner.args.get("query")
+        # Nothing is met for NULL and any row of none, so that the negation is.
+        listed = inner.args.get("query") or isinstance(inner.args.get("expression"), exp.Any | exp.All)
+        comparison = isinstance(inner, _COMPARISONS) and not listed
         return comparison and _rejects_null(select, inner, taint, prepared)
     if isinstance(node, exp.Column):
         return _strict(select, node, taint, prepared)
@@ -192,6 +194,9 @@ def _rejects_null(select: exp.Select, node: exp.Expr, taint: Taint, prepared: Pr
             return True
     if isinstance(node, exp.In):
         return any(_strict(select, operand, taint, prepared) for operand in in_operands(node))
+    if isinstance(node, _COMPARISONS) and isinstance(node.args.get("expression"), exp.All):
+        # NULL < ALL (nothing) is true.
+        return False
     if isinstance(node, _COMPARISONS):
         return any(_strict(select, child, taint, prepared) for child in (node.this, node.args.get("expression")))
     return False

@@ -466,3 +466,7 @@ SELECT n.*, n.session FROM `{S}`.noted n WHERE session = 7
 SELECT EXISTS (SELECT p.probe FROM `{S}`.probe p WHERE p.probe > 1 UNION (SELECT t.trial FROM `{S}`.trial t WHERE t.subject = 'b' ORDER BY t.trial, t.session LIMIT 100 OFFSET 2))
 -- window over rows of no table that an IN picks: replay
 SELECT j.v, RANK() OVER (ORDER BY j.v) AS r FROM JSON_TABLE('[1, 2, 3]', '$[*]' COLUMNS (v INT PATH '$')) AS j WHERE j.v IN (SELECT t.trial FROM `{S}`.trial t WHERE t.rt > 0.5)
+-- all of nothing is true for a missing partner: replay
+SELECT s.subject FROM `{S}`.subject s LEFT JOIN `{S}`.pair p ON p.subject = s.subject WHERE p.s1 < ALL (SELECT t.trial FROM `{S}`.trial t WHERE t.session = p.s1 AND t.trial = p.s1)
+-- not any of nothing is true for a missing partner: replay
+SELECT s.subject FROM `{S}`.subject s LEFT JOIN `{S}`.pair p ON p.subject = s.subject WHERE NOT (p.s1 >= ANY (SELECT t.trial FROM `{S}`.trial t WHERE t.session = p.s1 AND t.trial = p.s1))
