@@ -16,7 +16,10 @@ from graph.leaves import Output, Role, Rule, RuleKind
 from graph.names import TableName
 from graph.slice import Slice
 from graph.statement import Session
-from tests.torture.laws import Judge
+from tests.torture.lab import Answer, Lab, ServerGone
+from tests.torture.laws import Judge, Noise, Outcome
+from tests.torture.model import quoted
+from tests.torture.recorded import Recorded
 from tests.torture.runner import Runner
 from tests.torture.schemas import make_model
 from tests.torture.statements import Author
@@ -116,3 +119,62 @@ def test_all_of_the_grammar_is_generated() -> None:
     wanted += ["subquery:all", "subquery:exists", "subquery:not exists", "subquery:value", "subquery in HAVING"]
     wanted += ["subquery in ON", "subquery in ORDER BY", "subquery under or", "subquery under not", "insert select"]
     assert [tag for tag in wanted if not tags[tag]] == []
+
+
+def test_a_table_without_indexes_answers_the_same_and_goes_again(server: PrivateServer) -> None:
+    chance = Random("other ways")
+    with Lab(server) as lab:
+        lab.load(make_model(chance, lab.flavour))
+        for table in lab.model.tables:
+            sql = f"SELECT * FROM {{S}}.{quoted(table.name)}"
+            expected = lab.ask(sql, lab.source)
+            assert lab.ask_without_indexes(sql, lab.source).same(expected, ordered=False)
+            assert lab.ask_plainly(sql, lab.source).same(expected, ordered=False)
+        assert lab.run(f"SHOW DATABASES LIKE '{lab.bare}'").rows == ()
+
+
+class _TwoMinded(Lab):
+    """A server that gives one row more where it cannot use an index."""
+
+    def ask_without_indexes(self, sql: str, schema: str, mode: str = "") -> Answer:
+        answer = self.ask(sql, schema, mode)
+        return Answer((*answer.rows, ("more",)))
+
+
+def test_a_server_that_contradicts_itself_breaks_no_law(server: PrivateServer) -> None:
+    def ends(kind: type[Lab]) -> set[str]:
+        chance = Random("two minds")
+        with kind(server) as lab:
+            model = make_model(chance, lab.flavour)
+            lab.load(model)
+            author = Author(chance, model, lab.flavour)
+            flat = (statement for statement in iter(author.statement, None) if statement.flat is not None)
+            judge = _Generous(lab)
+            return {judge.judge([next(flat)])[0].end for _ in range(60)}
+
+    assert "failed" in ends(Lab)
+    found = ends(_TwoMinded)
+    assert "undetermined" in found
+    assert "failed" not in found
+
+
+def test_a_run_goes_on_after_the_server_has_gone(server: PrivateServer) -> None:
+    class Crashing(Judge):
+        def judge(self, recording: Sequence[Recorded], noise: Sequence[Noise] = ()) -> list[Outcome]:
+            if self.lab is crashed[0]:
+                raise ServerGone("gone")
+            return super().judge(recording, noise)
+
+    crashed: list[Lab] = []
+
+    def make(lab: Lab) -> Judge:
+        if not crashed:
+            crashed.append(lab)
+        return Crashing(lab)
+
+    runner = Runner(server, "gone", make, shrink_seconds=0)
+    with pytest.raises(ServerGone):
+        runner.run(20)
+    report = runner.run(20)
+    assert report.queries >= 20
+    assert not report.failures

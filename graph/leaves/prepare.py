@@ -36,6 +36,7 @@ from graph.leaves.scope import (
     is_parenthesised_join,
     is_rolled_up,
     joins_of,
+    own_nodes,
     sources,
     subqueries,
     taints_of,
@@ -371,17 +372,20 @@ def _having_to_where(select: exp.Select, prepared: Prepared) -> None:
         return
     kept: list[exp.Expr] = []
     for conjunct in having:
-        if not _has_list_of_rows(conjunct) and _without_aliases(select, conjunct, prepared):
+        if not _compares_rows(conjunct) and _without_aliases(select, conjunct, prepared):
             add_conjunct(select, conjunct.this)
         else:
             kept.append(conjunct.this)
     set_conjuncts(select, "having", kept)
 
 
-def _has_list_of_rows(conjunct: exp.Expr) -> bool:
-    """Whether rows are compared with a list of rows: MariaDB's WHERE takes `(NULL, 1) IN ((2, 3))` for unknown, its
-    HAVING for false."""
-    return any(isinstance(found.this.unnest(), exp.Tuple) and found.expressions for found in conjunct.find_all(exp.In))
+def _compares_rows(conjunct: exp.Expr) -> bool:
+    """Whether rows are compared with rows that are written out: MariaDB's WHERE takes `(NULL, 1) IN ((2, 3))` and
+    `(2, NULL) > (1, 1)` for unknown, its HAVING for false and true."""
+    return any(
+        isinstance(node, exp.Predicate) and isinstance(node.this.unnest(), exp.Tuple) and not node.args.get("query")
+        for node in own_nodes(conjunct)
+    )
 
 
 def _without_aliases(select: exp.Select, conjunct: exp.Paren, prepared: Prepared) -> bool:

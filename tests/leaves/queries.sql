@@ -470,3 +470,7 @@ SELECT j.v, RANK() OVER (ORDER BY j.v) AS r FROM JSON_TABLE('[1, 2, 3]', '$[*]' 
 SELECT s.subject FROM `{S}`.subject s LEFT JOIN `{S}`.pair p ON p.subject = s.subject WHERE p.s1 < ALL (SELECT t.trial FROM `{S}`.trial t WHERE t.session = p.s1 AND t.trial = p.s1)
 -- not any of nothing is true for a missing partner: replay
 SELECT s.subject FROM `{S}`.subject s LEFT JOIN `{S}`.pair p ON p.subject = s.subject WHERE NOT (p.s1 >= ANY (SELECT t.trial FROM `{S}`.trial t WHERE t.session = p.s1 AND t.trial = p.s1))
+-- having that compares rows: replay
+SELECT s.subject, s.session, t.trial FROM `{S}`.session s LEFT JOIN `{S}`.trial t ON t.subject = s.subject AND t.session = s.session HAVING (session, trial) >= (1, 2)
+-- having that compares rows beside one that need not stay: replay
+SELECT s.subject, s.session, t.trial FROM `{S}`.session s LEFT JOIN `{S}`.trial t ON t.subject = s.subject AND t.session = s.session HAVING (session, trial) >= (1, 2) AND subject IN (SELECT p.subject FROM `{S}`.pair p WHERE (p.s1, p.s2) IN (SELECT x.trial, x.session FROM `{S}`.trial x))

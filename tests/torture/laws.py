@@ -117,7 +117,7 @@ class Judge:
             self.all_rows += len(self.lab.rows)
         self._closed(asked, rows)
         if len(recording) == 1 and not noise and recording[0].flat is not None and outcomes[0].end == "identical":
-            self._lineage(asked[0][1], recording[0], rows)
+            self._lineage(asked[0][1], recording[0], asked[0][2], rows)
         return outcomes
 
     def _asked(self, number: int, recorded: Recorded) -> tuple[Outcome, Resolution | None, Answer | None]:
@@ -217,10 +217,12 @@ class Judge:
             number, outcome = asked[0][0], asked[0][1]
             self._fail(outcome, Failure("closed", number, f"with {_rows(missing)}", "parents are missing"))
 
-    def _lineage(self, outcome: Outcome, recorded: Recorded, rows: set[RowId]) -> None:
+    def _lineage(self, outcome: Outcome, recorded: Recorded, resolution: Resolution, rows: set[RowId]) -> None:
         expected = self.closure(self.lineage(recorded))
         self.exact += 1
-        if rows != expected:
+        if rows != expected and not self._sound_rules(recorded, resolution):
+            outcome.end = "undetermined"
+        elif rows != expected:
             failure = Failure("lineage", 0, f"also {_rows(expected - rows)}", f"too much: {_rows(rows - expected)}")
             self._fail(outcome, failure)
 
