@@ -234,20 +234,21 @@ def _outer_joins(select: exp.Select, looks: Tested, prepared: Prepared) -> Itera
         looking = [conjunct for guarded in looks.guarded for conjunct in looks.outer.get(guarded, ())]
         found = site(copied(select), prepared, -1, looking)
         set_true(found.block, looking)
+        optional = [source for source in sources(select) if source.outer]
         targets = [
             n
-            for source in sources(select)
-            if source.outer
+            for source in optional
             for n in ([source.occurrence] if source.occurrence is not None else sorted(occurrences(source.node)))
             if n in from_occurrences(select)
         ]
-        conditions = [n for n in found.conditions if n not in targets]
         if not targets:
             continue
         for each in found.block.find_all(exp.Join):
             if each.meta.get("join") == number:
                 each.set("side", None)
-        query = expose(found.block, [*conditions, *targets], prepared, body=True)
-        yield Draft(
-            RuleKind.GUARD, query, tuple(conditions), tuple(targets), reason="partner of a row in an outer join"
-        )
+        reached = [n for source in optional if source.occurrence is None for n in in_occurrences(source.node)]
+        for wanted in [targets, *([n] for n in reached)]:
+            conditions = [n for n in found.conditions if n not in (*targets, *wanted)]
+            query = expose(found.block, [*conditions, *wanted], prepared, body=True)
+            reason = "partner of a row in an outer join"
+            yield Draft(RuleKind.GUARD, query, tuple(conditions), tuple(wanted), reason=reason)

@@ -474,3 +474,9 @@ SELECT s.subject FROM `{S}`.subject s LEFT JOIN `{S}`.pair p ON p.subject = s.su
 SELECT s.subject, s.session, t.trial FROM `{S}`.session s LEFT JOIN `{S}`.trial t ON t.subject = s.subject AND t.session = s.session HAVING (session, trial) >= (1, 2)
 -- having that compares rows beside one that need not stay: replay
 SELECT s.subject, s.session, t.trial FROM `{S}`.session s LEFT JOIN `{S}`.trial t ON t.subject = s.subject AND t.session = s.session HAVING (session, trial) >= (1, 2) AND subject IN (SELECT p.subject FROM `{S}`.pair p WHERE (p.s1, p.s2) IN (SELECT x.trial, x.session FROM `{S}`.trial x))
+-- in inside a derived table on an optional side that is looked at: replay
+SELECT r.s1, v.n FROM `{S}`.pair r LEFT JOIN (SELECT s.subject, s.session AS n FROM `{S}`.session s WHERE s.session IN (SELECT p.probe FROM `{S}`.probe p)) v ON v.subject = r.subject WHERE (SELECT COUNT(*) FROM `{S}`.trial t WHERE t.trial = v.n) < 1
+-- in of an or inside a derived table on an optional side that is missed: replay
+SELECT r.s1, v.n FROM `{S}`.pair r LEFT JOIN (SELECT DISTINCT s.session AS n FROM `{S}`.session s WHERE s.session IN (SELECT p.probe FROM `{S}`.probe p JOIN `{S}`.trial x ON x.trial = p.probe) OR s.subject IN (SELECT q.subject FROM `{S}`.noted q)) v ON v.n = r.s1 WHERE v.n IS NULL
+-- in inside the ON of an optional side that is missed: replay
+SELECT r.s1, s.session FROM `{S}`.pair r LEFT JOIN `{S}`.session s ON s.subject = r.subject AND s.session IN (SELECT p.probe FROM `{S}`.probe p) WHERE s.session IS NULL
