@@ -88,7 +88,8 @@ def link(select: exp.Select) -> Link | None:
         query = query.this
     if not isinstance(query, exp.Query):
         raise Unreadable("a subquery of it is no SELECT")
-    container = node.parent if isinstance(node.parent, exp.In | exp.Exists | exp.Any | exp.All | exp.Lateral) else node
+    listed = isinstance(node.parent, exp.In) and node.arg_key == "query"
+    container = node.parent if listed or isinstance(node.parent, exp.Exists | exp.Any | exp.All | exp.Lateral) else node
     parent, kind, conjunct = _place(container)
     return Link(parent, kind, container, query, conjunct, limited)
 

@@ -480,3 +480,9 @@ SELECT r.s1, v.n FROM `{S}`.pair r LEFT JOIN (SELECT s.subject, s.session AS n F
 SELECT r.s1, v.n FROM `{S}`.pair r LEFT JOIN (SELECT DISTINCT s.session AS n FROM `{S}`.session s WHERE s.session IN (SELECT p.probe FROM `{S}`.probe p JOIN `{S}`.trial x ON x.trial = p.probe) OR s.subject IN (SELECT q.subject FROM `{S}`.noted q)) v ON v.n = r.s1 WHERE v.n IS NULL
 -- in inside the ON of an optional side that is missed: replay
 SELECT r.s1, s.session FROM `{S}`.pair r LEFT JOIN `{S}`.session s ON s.subject = r.subject AND s.session IN (SELECT p.probe FROM `{S}`.probe p) WHERE s.session IS NULL
+-- not in a list of values that holds a subquery: replay
+SELECT s.subject FROM `{S}`.subject s WHERE NOT s.species IN ((SELECT MAX(x.species) FROM `{S}`.subject x WHERE x.weight < 20), s.subject)
+-- in a list of values that holds a subquery that looks outwards: replay
+SELECT s.subject, s.session FROM `{S}`.session s WHERE s.session IN (7, (SELECT COUNT(*) FROM `{S}`.trial t WHERE t.subject = s.subject AND t.rt > 0.4), s.session - 1)
+-- a value of a subquery in a list of rows: replay
+SELECT p.subject FROM `{S}`.pair p WHERE (SELECT MAX(t.trial) FROM `{S}`.trial t WHERE t.subject = p.subject) NOT IN (1, (SELECT MIN(q.probe) FROM `{S}`.probe q))
