@@ -25,13 +25,13 @@ from graph.leaves.expose import expose, expose_partitions, group_expressions, oc
 from graph.leaves.links import (
     Link,
     LinkKind,
+    block_in_occurrences,
     from_occurrences,
     in_occurrences,
     in_operands,
     is_closed,
     kept_occurrences,
     link,
-    own_in_occurrences,
     positive_ins,
     under_or,
 )
@@ -41,6 +41,7 @@ from graph.leaves.rules import RuleKind
 from graph.leaves.scope import (
     Prepared,
     blocks,
+    derived_query,
     inner_query,
     is_grouped,
     is_rolled_up,
@@ -203,7 +204,7 @@ def _whole_groups(select: exp.Select, looks: Tested, prepared: Prepared) -> Iter
     if partitions and (of_all or not numbers):
         # Without rows there is a group all the same, and what is tested of it comes out otherwise. Rows of no table
         # have no key that tells when they are looked at.
-        for number in [*numbers, *own_in_occurrences(select)]:
+        for number in [*numbers, *block_in_occurrences(select)]:
             query = expose(select, [number], prepared, body=True)
             yield Draft(RuleKind.LEAF, query, (), (number,), reason=partitions[0][1])
         return
@@ -212,7 +213,7 @@ def _whole_groups(select: exp.Select, looks: Tested, prepared: Prepared) -> Iter
         if text in done:
             continue
         done.add(text)
-        for wanted in [tuple(numbers), *((number,) for number in own_in_occurrences(select))]:
+        for wanted in [tuple(numbers), *((number,) for number in block_in_occurrences(select))]:
             query, groups = expose_partitions(select, by, [*conditions, *wanted], prepared)
             yield Draft(RuleKind.GROUP, query, tuple(conditions), wanted, groups, reason)
 
@@ -243,10 +244,11 @@ def _outer_joins(select: exp.Select, looks: Tested, prepared: Prepared) -> Itera
         ]
         if not targets:
             continue
-        for each in found.block.find_all(exp.Join):
-            if each.meta.get("join") == number:
-                each.set("side", None)
-        reached = [n for source in optional if source.occurrence is None for n in in_occurrences(source.node)]
+        for other in found.block.find_all(exp.Join):
+            if other.meta.get("join") == number:
+                other.set("side", None)
+        derived = [each for each in map(derived_query, optional) if each is not None]
+        reached = [n for each in derived for n in in_occurrences(each)]
         for wanted in [targets, *([n] for n in reached)]:
             conditions = [n for n in found.conditions if n not in (*targets, *wanted)]
             query = expose(found.block, [*conditions, *wanted], prepared, body=True)

@@ -246,20 +246,20 @@ def in_occurrences(query: exp.Expr) -> list[int]:
         return in_occurrences(query.this) + in_occurrences(query.expression)
     if not isinstance(query, exp.Select):
         return []
-    found: list[int] = []
-    for source in sources(query):
-        inner = derived_query(source)
-        if inner is not None:
-            found += in_occurrences(inner)
-    return found if windows(query) else found + own_in_occurrences(query)
+    return _derived_in_occurrences(query) if windows(query) else block_in_occurrences(query)
 
 
-def own_in_occurrences(select: exp.Select) -> list[int]:
-    """The occurrences that a block's own positive IN conditions reach."""
-    found: list[int] = []
+def block_in_occurrences(select: exp.Select) -> list[int]:
+    """The occurrences that a block reaches through positive IN conditions, its own and those of what it is made of."""
+    found = _derived_in_occurrences(select)
     for condition in positive_ins(select):
         found += from_occurrences(condition.args["query"]) + in_occurrences(condition.args["query"])
     return found
+
+
+def _derived_in_occurrences(select: exp.Select) -> list[int]:
+    derived = [query for query in map(derived_query, sources(select)) if query is not None]
+    return [number for query in derived for number in in_occurrences(query)]
 
 
 def positive_ins(select: exp.Select) -> list[exp.In]:

@@ -486,3 +486,17 @@ SELECT s.subject FROM `{S}`.subject s WHERE NOT s.species IN ((SELECT MAX(x.spec
 SELECT s.subject, s.session FROM `{S}`.session s WHERE s.session IN (7, (SELECT COUNT(*) FROM `{S}`.trial t WHERE t.subject = s.subject AND t.rt > 0.4), s.session - 1)
 -- a value of a subquery in a list of rows: replay
 SELECT p.subject FROM `{S}`.pair p WHERE (SELECT MAX(t.trial) FROM `{S}`.trial t WHERE t.subject = p.subject) NOT IN (1, (SELECT MIN(q.probe) FROM `{S}`.probe q))
+-- in inside a LATERAL on an optional side that is looked at: mysql
+SELECT r.s1, v.n FROM `{S}`.pair r LEFT JOIN LATERAL (SELECT r.s2 AS o, s.session AS n FROM `{S}`.session s WHERE s.subject = r.subject AND s.session IN (SELECT p.probe FROM `{S}`.probe p)) v ON TRUE WHERE (SELECT COUNT(*) FROM `{S}`.trial t WHERE t.trial = v.n) < 1
+-- in inside a derived table whose groups are tested: replay
+SELECT d.subject, COUNT(*) AS n FROM (SELECT t.subject, t.trial FROM `{S}`.trial t WHERE t.trial IN (SELECT p.probe FROM `{S}`.probe p)) d GROUP BY d.subject HAVING COUNT(*) < 2
+-- in inside a derived table that a window looks at: replay
+SELECT d.subject, RANK() OVER (PARTITION BY d.subject ORDER BY d.rt, d.session, d.trial) AS r FROM (SELECT t.* FROM `{S}`.trial t WHERE t.trial IN (SELECT p.probe FROM `{S}`.probe p)) d WHERE d.rt > 0.2
+-- in inside a derived table that a subquery counts: replay
+SELECT s.subject FROM `{S}`.subject s WHERE (SELECT COUNT(*) FROM (SELECT t.subject, t.trial FROM `{S}`.trial t WHERE t.trial IN (SELECT p.probe FROM `{S}`.probe p)) d WHERE d.subject = s.subject) < 2
+-- in inside a derived table that NOT EXISTS looks at: replay
+SELECT s.subject FROM `{S}`.subject s WHERE NOT EXISTS (SELECT 1 FROM (SELECT t.subject, t.trial FROM `{S}`.trial t WHERE t.trial IN (SELECT p.probe FROM `{S}`.probe p)) d WHERE d.subject = s.subject)
+-- in inside a derived table that NOT IN reads: replay
+SELECT s.subject FROM `{S}`.subject s WHERE s.subject NOT IN (SELECT d.subject FROM (SELECT t.subject, t.trial FROM `{S}`.trial t WHERE t.trial IN (SELECT p.probe FROM `{S}`.probe p)) d)
+-- in inside a derived table inside one whose groups are tested: replay
+SELECT e.subject, MIN(e.n) AS m FROM (SELECT d.subject, d.session, COUNT(*) AS n FROM (SELECT t.* FROM `{S}`.trial t WHERE t.trial IN (SELECT p.probe FROM `{S}`.probe p)) d GROUP BY d.subject, d.session) e GROUP BY e.subject HAVING MIN(e.n) < 2
