@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio  # noqa: TID251
+import os
 import socket  # noqa: TID251
 import ssl  # noqa: TID251
 import struct
@@ -58,6 +59,7 @@ class Leg(asyncio.Protocol):
         self._owner = owner
         self._tls: TlsLeg | None = None
         self._ended = False
+        self._descriptor = -1
 
     # -- what asyncio calls
 
@@ -67,6 +69,8 @@ class Leg(asyncio.Protocol):
         self.transport.set_write_buffer_limits(WRITE_BUFFER)
         self.writable = True
         _set_options(self.transport, self._owner.limits)
+        own = self.transport.get_extra_info("socket")
+        self._descriptor = own.fileno() if own is not None else -1
         self._owner.made(self)
 
     def data_received(self, data: bytes) -> None:
@@ -93,10 +97,10 @@ class Leg(asyncio.Protocol):
 
     def send(self, data: bytes) -> None:
         """Write, encrypted where this side is."""
-        if not self.writable or self.transport is None:
+        if not self.writable:
             return
         if self._tls is None:
-            self.transport.write(data)
+            self._put(data)
             return
         self._tls.send(data)
         self._flush()
@@ -176,7 +180,26 @@ class Leg(asyncio.Protocol):
     def _flush(self) -> None:
         assert self._tls is not None
         if self.transport is not None and not self.transport.is_closing() and (out := self._tls.outgoing()):
-            self.transport.write(out)
+            self._put(out)
+
+    def _put(self, data: bytes) -> None:
+        """Write to the socket at once; the loop would only do it when all that came in this turn has been looked at.
+
+        What the socket does not take, and whatever goes wrong, is left to the transport, which says so in its own time.
+        """
+        transport = self.transport
+        assert transport is not None
+        # The number of a socket that is being closed may be another's already.
+        if self._descriptor >= 0 and not transport.is_closing() and not transport.get_write_buffer_size():
+            try:
+                sent = os.write(self._descriptor, data)
+            except OSError:
+                sent = 0
+            if sent == len(data):
+                return
+            if sent:
+                data = data[sent:]
+        transport.write(data)
 
 
 def _nobody(_data: bytes) -> None:

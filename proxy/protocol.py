@@ -134,7 +134,18 @@ class PacketReader:
     a payload is on its way, what its headers have announced so far.
     """
 
-    __slots__ = ("_chunk", "_held", "_joining", "_missing", "_position", "_start", "length", "limit", "sequence")
+    __slots__ = (
+        "_chunk",
+        "_held",
+        "_joining",
+        "_missing",
+        "_position",
+        "_room",
+        "_start",
+        "length",
+        "limit",
+        "sequence",
+    )
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
@@ -143,7 +154,8 @@ class PacketReader:
         self._chunk = b""
         self._position = 0
         self._start = b""
-        self._held = bytearray()
+        self._held: list[bytes] = []
+        self._room = limit
         self._missing = -1
         self._joining = False
 
@@ -177,8 +189,9 @@ class PacketReader:
             if not self._collect():
                 return None
             if not self._joining:
-                found = bytes(self._held)
-                self._held = bytearray()
+                found = b"".join(self._held)
+                self._held.clear()
+                self._room = self.limit
                 return found
 
     def _begin_packet(self) -> bool:
@@ -217,9 +230,10 @@ class PacketReader:
     def _collect(self) -> bool:
         """Move what there is of the current packet into `_held`; True when the packet is complete."""
         available = min(self._missing, len(self._chunk) - self._position)
-        room = self.limit - len(self._held)
-        if room > 0:
-            self._held += memoryview(self._chunk)[self._position : self._position + min(available, room)]
+        if wanted := min(available, self._room):
+            # A chunk that is all payload is kept as it is, without a copy.
+            self._held.append(self._chunk[self._position : self._position + wanted])
+            self._room -= wanted
         self._position += available
         self._missing -= available
         if self._missing:

@@ -380,6 +380,10 @@ def _step_back() -> None:
     """Let others run first. Where Linux groups processes by session, niceness counts within a session only: one that
     is ours alone gets some as well, but not so much that we starve on a machine that is never idle."""
     os.nice(19)
+    if hasattr(os, "SCHED_IDLE"):
+        # A processor with nothing but such work counts as idle, so that nobody who wakes up has to look for another.
+        with suppress(OSError):
+            os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
     if os.getsid(0) == os.getpid():
         with suppress(OSError):
             Path("/proc/self/autogroup").write_text(str(_SESSION_NICENESS))

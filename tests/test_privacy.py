@@ -216,3 +216,31 @@ def test_any_bytes_give_parts(data: bytes, backslash: bool) -> None:
 def test_values_that_become_statements() -> None:
     assert makes_secret(b"alter  user x")
     assert not makes_secret(b"Grant lab")
+
+
+_WRITTEN = st.sampled_from(
+    [
+        *(b"'", b'"', b"`", b"\\", b"''", b"\\'", b"#", b"-- ", b"/*", b"*/", b"/*!", b"\n", b";", b",", b"(", b")"),
+        *(b"SELECT 1", b"TABLE t", b" FROM t", b"SET x = 1", b"x", b" WHERE a = ", b"\xff", b"\0"),
+    ]
+)
+_WRITES = st.sampled_from([b"INSERT INTO a.t VALUES (", b"REPLACE `t` SET x = ", b"UPDATE t SET x = ", b"INSERT t "])
+
+
+@given(_WRITES, st.lists(_WRITTEN, max_size=14), st.booleans())
+def test_a_quick_look_at_a_write_sees_what_the_exact_one_sees(head: bytes, rest: list[bytes], backslash: bool) -> None:
+    sql = head + b"".join(rest)
+    # A comment that the server executes takes the exact look, and here means nothing.
+    exact = read(b"/*!*/" + sql, backslash=backslash)
+    kept = [part.keep for part in exact if part.keep is not Keep.NOTE]
+    found = read(sql, backslash=backslash)
+    assert [part.keep for part in found if part.keep is not Keep.NOTE] == kept
+    assert (found[0].verb, found[0].table) == (exact[0].verb, exact[0].table)
+
+
+@pytest.mark.parametrize("quote", [b"'", b'"'])
+def test_a_blob_with_many_quotes_is_noted(quote: bytes) -> None:
+    blob = (b"\\" + quote + b"SELECT;\\\\" + quote + quote) * 150_000
+    assert read(b"INSERT INTO t VALUES (" + quote + blob + quote + b", 1)") == [
+        Part(Keep.NOTE, "INSERT", "t", b"", 24 + len(blob) + 4)
+    ]
