@@ -17,12 +17,11 @@ from mysql_mimic.types import Capabilities, Commands
 
 from proxy.dialogue import Dialogue, DialogueError, Say
 from proxy.login import MULTI_FACTOR, counted
+from proxy.login_reader import LONGEST_PACKET, LoginReader
 from proxy.passwords import PasswordKey
-from proxy.protocol import HEADER, ErrorCode, PacketReader, PeerProtocolError, Side, Take, error_payload, packet
+from proxy.protocol import HEADER, ErrorCode, PeerProtocolError, Side, Take, error_payload, packet
 from proxy.security import Kind
 
-# Connection attributes, 64 kB at most, fit many times over.
-LONGEST_PACKET = 1 << 20
 _COMMAND = int(Commands.COM_CHANGE_USER)
 _LAST_NUMBER = 0xFF
 
@@ -117,7 +116,7 @@ class UserChanges:
         self._idle = idle
         self._finder = CommandFinder()
         self._dialogue: Dialogue | None = None
-        self._readers = {side: PacketReader(LONGEST_PACKET) for side in Side}
+        self._readers = {side: LoginReader() for side in Side}
         self._next = {Side.CLIENT: 0, Side.SERVER: 0}
         self._early = b""
 
@@ -148,8 +147,6 @@ class UserChanges:
         reader.feed(data)
         while self._dialogue is not None:
             payload = reader.next_packet()
-            if reader.length > LONGEST_PACKET:
-                raise PeerProtocolError(f"a packet of {reader.length} bytes while logging in")
             if payload is None:
                 break
             if side is Side.SERVER:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 import os
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -61,6 +65,26 @@ exclude_option = click.option(
     help="Leave out the statements that read this table; SCHEMA.* for all of a schema; repeatable.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+
+def option_group(name: str, gather: Callable[..., Any], options: Sequence[Decorator]) -> Decorator:
+    """Adds options to a command, which is given them as one: what `gather`, with a parameter each, makes of them."""
+    gathered = list(inspect.signature(gather).parameters)
+
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(command)
+        def wrapped(*arguments: Any, **given: Any) -> Any:
+            one = gather(**{each: given.pop(each) for each in gathered})
+            return command(*arguments, **{name: one}, **given)
+
+        decorated: Callable[..., Any] = wrapped
+        for option in reversed(options):
+            decorated = option(decorated)
+        return decorated
+
+    return decorate
 
 
 def opened_store(home: Home) -> Store:

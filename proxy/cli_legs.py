@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import functools
 import os
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import click
 
 from proxy.certificates import Certificate
-from proxy.cli_common import say
+from proxy.cli_common import option_group, say
 from proxy.errors import InputError
 from proxy.passwords import PUBLIC_KEY_FILE
 from proxy.paths import Home
@@ -97,37 +94,30 @@ class Chosen:
         return self.options
 
 
-def leg_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Adds the options to a command, which is given them as `legs`."""
+def _gather(
+    client_tls: str,
+    server_tls: str,
+    tls_cert: Path | None,
+    tls_key: Path | None,
+    server_ca: Path | None,
+    server_cert: Path | None,
+    server_key: Path | None,
+    socket_mode: int | None,
+    login_timeout: float,
+    connect_timeout: float,
+) -> Chosen:
+    options = RelayOptions(
+        client_tls=ClientTls(client_tls),
+        trust=_trust(ServerTls(server_tls), server_ca, server_cert, server_key),
+        socket_mode=PRIVATE if socket_mode is None else socket_mode,
+        login_seconds=login_timeout,
+        connect_seconds=connect_timeout,
+    )
+    return Chosen(_pair("--tls-cert", tls_cert, "--tls-key", tls_key), options, socket_mode)
 
-    @functools.wraps(command)
-    def wrapped(
-        *arguments: Any,
-        client_tls: str,
-        server_tls: str,
-        tls_cert: Path | None,
-        tls_key: Path | None,
-        server_ca: Path | None,
-        server_cert: Path | None,
-        server_key: Path | None,
-        socket_mode: int | None,
-        login_timeout: float,
-        connect_timeout: float,
-        **others: Any,
-    ) -> Any:
-        options = RelayOptions(
-            client_tls=ClientTls(client_tls),
-            trust=_trust(ServerTls(server_tls), server_ca, server_cert, server_key),
-            socket_mode=PRIVATE if socket_mode is None else socket_mode,
-            login_seconds=login_timeout,
-            connect_seconds=connect_timeout,
-        )
-        legs = Chosen(_pair("--tls-cert", tls_cert, "--tls-key", tls_key), options, socket_mode)
-        return command(*arguments, legs=legs, **others)
 
-    for option in reversed(_OPTIONS):
-        wrapped = option(wrapped)
-    return wrapped
+leg_options = option_group("legs", _gather, _OPTIONS)
+"""Adds the options to a command, which is given them as `legs`."""
 
 
 def _trust(mode: ServerTls, authority: Path | None, certificate: Path | None, key: Path | None) -> ServerTrust:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable
-from typing import Any
-
 import click
 
+from proxy.cli_common import option_group
 from proxy.limits import DEFAULT, Limits
 
 _OPTIONS = (
@@ -51,22 +48,9 @@ _OPTIONS = (
 )
 
 
-def limit_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Adds the options to a command, which is given them as `limits`."""
+def _gather(max_connections: int | None, keepalive: float, peer_timeout: float, grace: float, workers: int) -> Limits:
+    return Limits(max_connections or 0, keepalive, peer_timeout, grace, workers)
 
-    @functools.wraps(command)
-    def wrapped(
-        *arguments: Any,
-        max_connections: int | None,
-        keepalive: float,
-        peer_timeout: float,
-        grace: float,
-        workers: int,
-        **others: Any,
-    ) -> Any:
-        limits = Limits(max_connections or 0, keepalive, peer_timeout, grace, workers)
-        return command(*arguments, limits=limits, **others)
 
-    for option in reversed(_OPTIONS):
-        wrapped = option(wrapped)
-    return wrapped
+limit_options = option_group("limits", _gather, _OPTIONS)
+"""Adds the options to a command, which is given them as `limits`."""

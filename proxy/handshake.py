@@ -37,12 +37,12 @@ from proxy.login import (
     Response,
     with_tls,
 )
+from proxy.login_reader import LONGEST_PACKET, LoginReader
 from proxy.passwords import PasswordKey
 from proxy.protocol import (
     ErrorCode,
     ExtendedCapabilities,
     Header,
-    PacketReader,
     PeerProtocolError,
     Side,
     Take,
@@ -51,8 +51,6 @@ from proxy.protocol import (
 )
 from proxy.security import Kind, Legs
 
-# Kerberos and OpenID tokens and connection attributes (64 kB at most) fit many times over.
-LONGEST_PACKET = 1 << 20
 # What a client may send before it is asked, and how often a login in its place is carried on.
 LONGEST_EARLY = LONGEST_PACKET
 MOST_FAREWELLS = 16
@@ -133,7 +131,7 @@ class Handshake:
         self.state = State.GREETING
         self._legs = legs
         self._key = key
-        self._readers = {side: PacketReader(LONGEST_PACKET) for side in Side}
+        self._readers = {side: LoginReader() for side in Side}
         self._next = {Side.CLIENT: 0, Side.SERVER: 0}
         self._greeting: Greeting | None = None
         self._offered = Capabilities(0)
@@ -164,9 +162,6 @@ class Handshake:
                     self._keep_early(len(data))
                     break
                 payload = reader.next_packet()
-                # Known from the header on: nobody needs to send what will not be taken.
-                if reader.length > LONGEST_PACKET:
-                    raise PeerProtocolError(f"a packet of {reader.length} bytes while logging in")
                 if payload is None:
                     break
                 if side is Side.SERVER:

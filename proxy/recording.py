@@ -27,8 +27,8 @@ from proxy.limits import allow_descriptors
 from proxy.passwords import PasswordKey, password_key
 from proxy.paths import Home, RunningProxy, announce, open_private, running
 from proxy.probe import probe, refuse_own
-from proxy.relay import NO_OPTIONS, Proxy, legs_of
-from proxy.relay_options import RelayOptions
+from proxy.relay import Proxy
+from proxy.relay_options import NO_OPTIONS, RelayOptions
 from proxy.results import NO_WATCH, Watch
 from proxy.store import Store
 from proxy.workers import Beside, SharedCount, Team, reserve
@@ -54,8 +54,10 @@ class Plan:
 
     @property
     def relay_options(self) -> RelayOptions:
-        """The options, with the sockets of the addresses."""
-        return replace(self.options, listen_socket=self.listen.socket, server_socket=self.server.socket)
+        """The options, with the sockets of the addresses and what is wanted of results."""
+        return replace(
+            self.options, listen_socket=self.listen.socket, server_socket=self.server.socket, watch=self.watch
+        )
 
 
 def run(home: Home, plan: Plan, say: Callable[[str], None]) -> int:
@@ -113,13 +115,12 @@ def _cannot_listen(listen: ServerAddress, error: OSError) -> ListenError:
 
 async def listen(home: Home, plan: Plan, certificate: Certificate, journal: JournalWriter) -> Proxy:
     """Start the relay of a recording. Raises ListenError, InputError."""
-    address, server, options = plan.listen, plan.server, plan.relay_options
-    if legs_of(options, certificate).may_differ:
+    address, server = plan.listen, plan.server
+    options = replace(plan.relay_options, certificate=certificate)
+    if options.legs.may_differ:
         options = replace(options, password_key=own_password_key(home.certificates))
     try:
-        return await Proxy.start(
-            address.host, address.port, server.host, server.port, certificate, journal, plan.watch, options
-        )
+        return await Proxy.start((address.host, address.port), (server.host, server.port), journal, options)
     except OSError as error:
         raise _cannot_listen(address, error) from error
 

@@ -161,13 +161,13 @@ class Route:
         options = RelayOptions(
             listen_socket=self._folder / f"{secrets.token_hex(4)}.sock" if self.listener == "unix" else None,
             server_socket=Path(host) if unix else None,
+            certificate=default_certificate(self._folder),
             client_tls=ClientTls.PREFER,
             trust=ServerTrust(modes[self._leg]),
             password_key=password_key(self._folder),
         )
         address = ("localhost", 1) if unix else (host, port)
-        certificate = default_certificate(self._folder)
-        proxy = await Proxy.start("127.0.0.1", 0, *address, certificate, self.sink, options=options)
+        proxy = await Proxy.start(("127.0.0.1", 0), address, self.sink, options)
         self.host, self.port = proxy.address
         self._ready.set_result(None)
         await self._stop.wait()

@@ -8,7 +8,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from mysql_mimic.types import Capabilities
 
-from proxy.change_user import LONGEST_PACKET, CommandFinder, End, Notice, Pass, UserChanges
+from proxy.change_user import CommandFinder, End, Notice, Pass, UserChanges
+from proxy.login_reader import LONGEST_PACKET
 from proxy.passwords import PasswordKey, encrypt
 from proxy.protocol import Side, packet
 from proxy.security import Kind

@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mysql_mimic.types import Capabilities
 
-from proxy.handshake import LONGEST_PACKET, Done, Fail, Handshake, Send, StartTls, State
+from proxy.handshake import Done, Fail, Handshake, Send, StartTls, State
 from proxy.login import Greeting, Response
+from proxy.login_reader import LONGEST_PACKET
 from proxy.passwords import PasswordKey, encrypt
 from proxy.protocol import ExtendedCapabilities, PeerProtocolError, Side, packet
 from proxy.security import ClientTls, Kind, Legs, ServerTls

@@ -8,7 +8,7 @@ import socket
 import ssl
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,6 @@ from proxy.passwords import password_key
 from proxy.probe import probe
 from proxy.relay import Proxy
 from proxy.relay_options import RelayOptions
-from proxy.results import NO_WATCH
 from proxy.security import ClientTls, ServerTls, ServerTrust
 from tests.chains import Signer, issue
 from tests.fault import FaultProxy
@@ -40,7 +39,7 @@ class Relay(RunningRelay):
 
     def __init__(self, server: tuple[str, int], certificate: Certificate | None, options: RelayOptions) -> None:
         super().__init__(server, certificate)
-        self._arguments = (*server, certificate, self.sink, NO_WATCH, options)
+        self._options = replace(options, certificate=certificate)
 
     def connect(self, server: PrivateServer, **options: Any) -> Any:
         settings: dict[str, Any] = {"user": server.user, "password": server.password}
@@ -238,9 +237,7 @@ def test_files_that_are_no_certificates(tmp_path: Path) -> None:
     wrong = tmp_path / "x.pem"
     for trust in (ServerTrust(ServerTls.VERIFY_CA, wrong), ServerTrust(ServerTls.REQUIRE, None, wrong, wrong)):
         with pytest.raises(InputError, match=r"x\.pem.* cannot be used"):
-            asyncio.run(
-                Proxy.start("127.0.0.1", 0, "127.0.0.1", 1, None, ListSink(), options=RelayOptions(trust=trust))
-            )
+            asyncio.run(Proxy.start(("127.0.0.1", 0), ("127.0.0.1", 1), ListSink(), RelayOptions(trust=trust)))
         with pytest.raises(InputError, match=r"x\.pem.* cannot be used"):
             probe(ServerAddress("127.0.0.1", 1), trust)
 
@@ -286,7 +283,7 @@ def test_a_proxy_before_its_own_socket_is_refused(tmp_path: Path) -> None:
         dead.bind(str(path))
     options = RelayOptions(listen_socket=path, server_socket=path)
     with pytest.raises(InputError, match="itself"):
-        asyncio.run(Proxy.start("", 0, "localhost", 1, None, ListSink(), options=options))
+        asyncio.run(Proxy.start(("", 0), ("localhost", 1), ListSink(), options))
     path.unlink()
 
 

@@ -80,7 +80,7 @@ class Nothing:
     def write(self, events): pass
 
 async def main():
-    proxy = await Proxy.start("127.0.0.1", 0, "127.0.0.1", int(sys.argv[1]), None, Nothing())
+    proxy = await Proxy.start(("127.0.0.1", 0), ("127.0.0.1", int(sys.argv[1])), Nothing())
     # Fewer than the proxy counts on, as when something else in the process has taken them.
     proxy.most = 1000
     resource.setrlimit(resource.RLIMIT_NOFILE, (40, 40))

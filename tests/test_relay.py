@@ -70,7 +70,8 @@ class RunningRelay:
         self.sink = ListSink()
         self.address = ("", 0)
         self.proxy: Proxy | None = None
-        self._arguments = (*server, certificate, self.sink, watch, RelayOptions(limits=limits))
+        self._server = server
+        self._options = RelayOptions(certificate=certificate, watch=watch, limits=limits)
         self._loop = uvloop.new_event_loop()
         self._started: Future[None] = Future()
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -95,7 +96,7 @@ class RunningRelay:
         self._loop.close()
 
     async def _serve(self) -> None:
-        self.proxy = await Proxy.start("127.0.0.1", 0, *self._arguments)
+        self.proxy = await Proxy.start(("127.0.0.1", 0), self._server, self.sink, self._options)
         self.address = self.proxy.address
         self._started.set_result(None)
         await self.proxy.stop(await asyncio.wrap_future(self._grace))
@@ -541,7 +542,7 @@ def test_a_proxy_to_itself_is_refused(certificate: Certificate) -> None:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
-        await Proxy.start("127.0.0.1", port, "localhost", port, certificate, ListSink())
+        await Proxy.start(("127.0.0.1", port), ("localhost", port), ListSink(), RelayOptions(certificate=certificate))
 
     with pytest.raises(InputError, match="this proxy itself"):
         asyncio.run(start())
@@ -551,7 +552,7 @@ def test_a_certificate_that_is_none(tmp_path: Path) -> None:
     (tmp_path / "x.pem").write_text("nothing")
     wrong = Certificate(tmp_path / "x.pem", tmp_path / "x.pem")
     with pytest.raises(InputError, match="cannot be used"):
-        asyncio.run(Proxy.start("127.0.0.1", 0, "127.0.0.1", 1, wrong, ListSink()))
+        asyncio.run(Proxy.start(("127.0.0.1", 0), ("127.0.0.1", 1), ListSink(), RelayOptions(certificate=wrong)))
 
 
 def _is_running(server: PrivateServer, text: str) -> bool:

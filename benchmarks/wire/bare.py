@@ -11,13 +11,15 @@ import uvloop
 
 from proxy.certificates import default_certificate
 from proxy.relay import Proxy
+from proxy.relay_options import RelayOptions
 
 
 async def serve(server_port: int, folder: Path) -> None:
     """Until SIGTERM."""
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
-    proxy = await Proxy.start("127.0.0.1", 0, "127.0.0.1", server_port, default_certificate(folder), None)
+    options = RelayOptions(certificate=default_certificate(folder))
+    proxy = await Proxy.start(("127.0.0.1", 0), ("127.0.0.1", server_port), None, options)
     print(f"listening on 127.0.0.1:{proxy.address[1]} -> without recording", file=sys.stderr, flush=True)
     await stop.wait()
     await proxy.stop()
