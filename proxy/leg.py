@@ -101,6 +101,11 @@ class Leg(asyncio.Protocol):
         self._tls.send(data)
         self._flush()
 
+    @property
+    def tls_version(self) -> ssl.TLSVersion | None:
+        """The version of TLS that this side speaks, if any."""
+        return self._tls.version if self._tls is not None else None
+
     def start_tls(self, context: ssl.SSLContext, early: bytes, host: str | None = None) -> None:
         """Speak TLS from here on; the client leg answers a handshake, the server leg begins one with `host`."""
         self._tls = TlsLeg(context, server_side=self.side is Side.CLIENT, host=host)

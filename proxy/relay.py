@@ -17,6 +17,7 @@ import ipaddress
 import itertools
 import socket  # noqa: TID251
 import ssl  # noqa: TID251
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import cast
@@ -33,7 +34,7 @@ from proxy.relay_options import RelayOptions
 from proxy.results import NO_WATCH, Watch
 from proxy.security import Legs, ServerTls, ServerTrust
 from proxy.sink import GuardedSink, Nowhere, Sink
-from proxy.tls import client_context, server_context
+from proxy.tls import client_contexts, server_context
 from proxy.unix_socket import UnixListener
 
 # How long the server may take to refuse the login that ends an unfinished handshake.
@@ -69,7 +70,7 @@ class Proxy:
         self.options = options
         self.connections_seen = 0
         self.offered_tls = _tls_context(certificate)
-        self.upstream_tls = _upstream_context(options.trust)
+        self.upstream_tls = _upstream_contexts(options.trust)
         self.legs = legs_of(options, certificate)
         self.journal = GuardedSink(sink or Nowhere())
         self._numbers = itertools.count(1)
@@ -402,7 +403,10 @@ class _Connection:
             # The name that a verified certificate must have; over a socket the server is this machine.
             host = "localhost" if self._proxy.legs.server_socket else self._proxy.server[0]
             verified = self._proxy.legs.server is ServerTls.VERIFY_FULL
-            self.server.start_tls(self._proxy.upstream_tls, early, host if verified else None)
+            contexts = self._proxy.upstream_tls
+            # The client has shaken hands already.
+            context = contexts.get(self.client.tls_version, contexts[None])
+            self.server.start_tls(context, early, host if verified else None)
         elif self._proxy.offered_tls is not None:
             self.client.start_tls(self._proxy.offered_tls, early)
 
@@ -483,9 +487,9 @@ def legs_of(options: RelayOptions, certificate: Certificate | None) -> Legs:
     )
 
 
-def _upstream_context(trust: ServerTrust) -> ssl.SSLContext:
+def _upstream_contexts(trust: ServerTrust) -> Mapping[ssl.TLSVersion | None, ssl.SSLContext]:
     try:
-        return client_context(trust)
+        return client_contexts(trust)
     except (OSError, ValueError) as error:
         files = ", ".join(str(path) for path in (trust.authority, trust.certificate, trust.key) if path is not None)
         raise InputError(f"the certificates for the server ({files}) cannot be used ({error})") from error
