@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import cast
 
 from proxy.certificates import Certificate
+from proxy.change_packed import user_changes
 from proxy.change_user import End, Notice, Pass, Step, UserChanges
 from proxy.errors import InputError
 from proxy.events import Closed, Connected, Event
@@ -423,7 +424,9 @@ class _Connection:
             self._observer.lose("nothing is recorded")
         if done.kinds is not None:
             observer, key = self._observer, self._proxy.options.password_key
-            self._user_changes = UserChanges(done.kinds, done.nonce, key, done.capabilities, idle=lambda: observer.idle)
+            self._user_changes = user_changes(
+                done.kinds, done.nonce, key, done.capabilities, idle=lambda: observer.idle
+            )
         else:
             self.client.deliver, self.server.deliver = self._from_client, self._from_server
         self._write([Connected(self._number, done.thread_id, done.user, done.schema, done.collation)])
