@@ -303,7 +303,7 @@ class _Connection:
         if leg is self.server:
             self.close()
             return False
-        self.server.end()
+        self.server.end(cut=leg.cut)
         return True
 
     def leg_lost(self, leg: Leg, error: Exception | None) -> None:
