@@ -2,7 +2,8 @@
 
 Such connections, and only such, have their client's packets looked at for this one command. Everything else passes as
 it came, in the chunks it came in; a COM_CHANGE_USER and what follows up to the server's OK or ERR goes through
-`dialogue`, with numbers of their own on each leg. Commands that the client sends in between wait for the end.
+`dialogue`, with numbers of their own on each leg. Commands that the client sends in between wait for the end. Of
+connections that compress see `change_packed`.
 
 A command begins with number 0. So may a packet in the middle of a long upload (LOCAL INFILE), for numbers wrap; it
 comes after number 255, and the packet before it was not empty.
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from mysql_mimic.types import Capabilities, Commands
 
@@ -24,6 +26,8 @@ from proxy.security import Kind
 
 _COMMAND = int(Commands.COM_CHANGE_USER)
 _LAST_NUMBER = 0xFF
+# Of the packets that go to each side, when the command has come.
+_FIRST = {Side.CLIENT: 1, Side.SERVER: 0}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +51,13 @@ class End:
 
 
 Step = Pass | Notice | End
+
+
+class Finder(Protocol):
+    """Cuts the client's stream."""
+
+    def split(self, data: bytes) -> tuple[bytes, bytes]:
+        """What passes as it came, and what begins with a COM_CHANGE_USER."""
 
 
 class CommandFinder:
@@ -114,10 +125,10 @@ class UserChanges:
         self._key = key
         self._capabilities = capabilities
         self._idle = idle
-        self._finder = CommandFinder()
+        self._finder = self._new_finder()
         self._dialogue: Dialogue | None = None
         self._readers = {side: LoginReader() for side in Side}
-        self._next = {Side.CLIENT: 0, Side.SERVER: 0}
+        self._next = dict(_FIRST)
         self._early = b""
 
     @property
@@ -142,12 +153,14 @@ class UserChanges:
             if not data:
                 return
             self._dialogue = Dialogue(*self._kinds, self._key, factors=bool(self._capabilities & MULTI_FACTOR))
-            self._next = {Side.CLIENT: 1, Side.SERVER: 0}
+            self._next = dict(_FIRST)
         reader = self._readers[side]
-        reader.feed(data)
+        self._feed(side, data)
         while self._dialogue is not None:
             payload = reader.next_packet()
             if payload is None:
+                if self._more(side):
+                    continue
                 break
             if side is Side.SERVER:
                 self._process_server(self._dialogue, payload, steps)
@@ -157,12 +170,12 @@ class UserChanges:
     def _process_client(self, dialogue: Dialogue, payload: bytes, steps: list[Step]) -> None:
         sequence = self._readers[Side.CLIENT].sequence
         if sequence == 0 and self._next[Side.SERVER]:
-            self._early += packet(0, payload)
+            self._early += self._packet(0, payload)
             if len(self._early) > LONGEST_PACKET:
                 self._early = b""
                 raise PeerProtocolError(f"more than {LONGEST_PACKET} bytes before the server has changed the user")
             return
-        steps.append(Notice(packet(sequence, payload)))
+        steps.append(Notice(self._packet(sequence, payload)))
         self._next[Side.CLIENT] = sequence + 1
         if sequence == 0:
             self._say(self._begin(dialogue, payload), steps)
@@ -176,10 +189,11 @@ class UserChanges:
             return
         self._dialogue = None
         self._nonce = dialogue.nonce
-        self._finder = CommandFinder()
-        if rest := self._readers[Side.SERVER].rest():
+        self._finder = self._new_finder()
+        if rest := self._rest(Side.SERVER):
             steps.append(Pass(Side.CLIENT, rest))
-        early, self._early = self._early + self._readers[Side.CLIENT].rest(), b""
+        self._next = dict(_FIRST)
+        early, self._early = self._early + self._rest(Side.CLIENT), b""
         if early:
             self._receive(Side.CLIENT, early, steps)
 
@@ -206,14 +220,34 @@ class UserChanges:
 
     def _say(self, said: list[Say], steps: list[Step]) -> None:
         for each in said:
-            steps.append(Pass(each.side, packet(self._next[each.side], each.payload)))
+            steps.append(Pass(each.side, self._packet(self._next[each.side], each.payload)))
             self._next[each.side] += 1
 
     def _fail(self, reason: str, steps: list[Step]) -> None:
         dialogue, self._dialogue = self._dialogue, None
         error = error_payload(int(ErrorCode.HANDSHAKE_ERROR), f"djproxy: {reason}", "08S01")
-        steps.append(Pass(Side.CLIENT, packet(self._next[Side.CLIENT], error)))
+        steps.append(Pass(Side.CLIENT, self._packet(self._next[Side.CLIENT], error)))
         if dialogue is not None and self._next[Side.SERVER]:
             # The server refuses a login without a password; one that breaks off it would count against this host.
-            steps.append(Pass(Side.SERVER, packet(self._next[Side.SERVER], b"\0")))
+            steps.append(Pass(Side.SERVER, self._packet(self._next[Side.SERVER], b"\0")))
         steps.append(End())
+
+    # -- what packets are wrapped in: nothing
+
+    def _new_finder(self) -> Finder:
+        return CommandFinder()
+
+    def _feed(self, side: Side, data: bytes) -> None:
+        """Take in what came during a dialogue."""
+        self._readers[side].feed(data)
+
+    def _more(self, _side: Side) -> bool:
+        """Give the reader what was taken in and held back; whether there was any."""
+        return False
+
+    def _rest(self, side: Side) -> bytes:
+        """What came behind the dialogue's last packet, as it goes on."""
+        return self._readers[side].rest()
+
+    def _packet(self, sequence: int, payload: bytes) -> bytes:
+        return packet(sequence, payload)

@@ -92,6 +92,11 @@ def unpacker_of(capabilities: Capabilities) -> type[Zlib] | type[Zstd] | None:
     return next((unpacker for flag, unpacker in ALGORITHMS.items() if capabilities & flag), None)
 
 
+def stored(sequence: int, data: bytes) -> bytes:
+    """Less than 16 MB as a compressed packet that is none."""
+    return len(data).to_bytes(3, "little") + bytes((sequence & 0xFF,)) + bytes(3) + data
+
+
 class Decompressor:
     """One direction of a compressed connection."""
 

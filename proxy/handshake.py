@@ -4,7 +4,7 @@ The server speaks first. Its greeting goes to the client as it came, except for 
 `security.Legs` offers to clients. Everything else, nonce, thread id, version, plugin, compression (which begins behind
 the login), MariaDB's own bits, is the server's; therefore, where both legs are of one kind (see `security.Kind`), every
 authentication method works by passing its packets on unread, until the server says OK or ERR. Otherwise `dialogue`
-translates the password step; where that may be, compression is not offered, for COM_CHANGE_USER is translated too.
+translates the password step.
 
 A client that wants TLS sends an SSLRequest, the first 32 bytes of its response with the SSL bit set. The server
 takes capabilities, packet size and character set from there and not from the response that follows, so the
@@ -24,7 +24,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
-from mysql_mimic.types import Capabilities, uint_4
+from mysql_mimic.types import Capabilities
 
 from proxy.dialogue import Dialogue, Say
 from proxy.login import (
@@ -55,7 +55,6 @@ from proxy.security import Kind, Legs
 LONGEST_EARLY = LONGEST_PACKET
 MOST_FAREWELLS = 16
 
-CLEARED = Capabilities.CLIENT_COMPRESS | Capabilities.CLIENT_ZSTD_COMPRESSION_ALGORITHM
 SECURE_TRANSPORT_REQUIRED = 3159
 READ_TIMEOUT = 1159
 CACHED = b"\x01\x03"
@@ -236,8 +235,6 @@ class Handshake:
             self._leave_after_greeting(actions, refusal)
             return
         offered = greeting.capabilities & ~Capabilities.CLIENT_SSL
-        if self._legs.may_differ:
-            offered &= ~CLEARED
         if self._legs.offer(self._server_offers):
             offered |= Capabilities.CLIENT_SSL
         self._offered = offered
@@ -285,8 +282,6 @@ class Handshake:
         if not flags & Capabilities.CLIENT_PROTOCOL_41 or len(payload) < RESPONSE_HEAD:
             raise PeerProtocolError("the client does not speak MySQL's protocol 4.1")
         flags = Capabilities(int.from_bytes(payload[:FLAGS_WIDTH], "little"))
-        if self._legs.may_differ:
-            payload = uint_4(int(flags & ~CLEARED)) + payload[FLAGS_WIDTH:]
         if flags & Capabilities.CLIENT_SSL and self._ssl_request is None:
             if not self._offered & Capabilities.CLIENT_SSL:
                 raise PeerProtocolError("the client asks for TLS, which was not offered")

@@ -105,6 +105,11 @@ class Leg(asyncio.Protocol):
         self._tls.send(data)
         self._flush()
 
+    @property
+    def tls_version(self) -> ssl.TLSVersion | None:
+        """The version of TLS that this side speaks, if any."""
+        return self._tls.version if self._tls is not None else None
+
     def start_tls(self, context: ssl.SSLContext, early: bytes, host: str | None = None) -> None:
         """Speak TLS from here on; the client leg answers a handshake, the server leg begins one with `host`."""
         self._tls = TlsLeg(context, server_side=self.side is Side.CLIENT, host=host)
@@ -114,16 +119,23 @@ class Leg(asyncio.Protocol):
         if early:
             self._receive_encrypted(early)
 
-    def end(self) -> None:
-        """Nothing more will be sent; the other direction stays."""
+    @property
+    def cut(self) -> bool:
+        """Whether this side has ended without TLS's goodbye, which would have come before."""
+        return self._tls is not None and not self._tls.ended
+
+    def end(self, *, cut: bool = False) -> None:
+        """Nothing more will be sent; the other direction stays. `cut`: without TLS's goodbye, as the other side."""
         if self._ended or self.transport is None or self.lost or self.transport.is_closing():
             return
         self._ended = True
         self.writable = False
-        if self._tls is not None:
+        if self._tls is not None and not cut:
             self._tls.close()
             self._flush()
-        self.transport.write_eof()
+        # The event loop would do it in its next turn, after what others say in this one.
+        if self.transport.get_write_buffer_size() or not _ended_now(self.transport):
+            self.transport.write_eof()
 
     def close(self) -> None:
         """Close when everything is written."""
@@ -204,6 +216,20 @@ class Leg(asyncio.Protocol):
 
 def _nobody(_data: bytes) -> None:
     """The connection is over."""
+
+
+def _ended_now(transport: asyncio.Transport) -> bool:
+    """End the direction to the peer at once, with nothing left to write; whether that could be done."""
+    own = transport.get_extra_info("socket")
+    if own is None:
+        return False
+    try:
+        # uvloop lends its socket for reading options alone.
+        with socket.socket(fileno=os.dup(own.fileno())) as twin:
+            twin.shutdown(socket.SHUT_WR)
+    except OSError:
+        return False
+    return True
 
 
 def _set_options(transport: asyncio.Transport, limits: Limits) -> None:

@@ -53,6 +53,9 @@ _HEADS = frozenset(bytes((length, 0, 0, 1)) for length in range(1, 4))
 # Commands sent without waiting; a client that has more in flight is not followed.
 MOST_WAITING = 4096
 
+# Of a packet; the next is 0.
+LAST_NUMBER = 0xFF
+
 IN_TRANSACTION = int(ServerStatus.SERVER_STATUS_IN_TRANS)
 NO_EXTENDED = ExtendedCapabilities(0)
 
@@ -102,7 +105,9 @@ class Observer:
         self._passing = False
         self._passed = Passing()
         self._rest = b""
-        self._uploading = False
+        # Local files that the client has yet to end, and the number of its last packet.
+        self._uploading = 0
+        self._uploaded = 0
         self._asked = CommandReader(connection, capabilities, self._tracker, collation=collation, watch=watch)
         unpacker = unpacker_of(capabilities)
         self._unpack_client = Decompressor(unpacker) if unpacker else None
@@ -116,7 +121,7 @@ class Observer:
         """Whether no answer is under way, as far as can be told."""
         if self._passing:
             return self._passed.may_be_over
-        return not self._waiting and self._quick is None
+        return not self._waiting and self._quick is None and not self._uploading
 
     @property
     def in_transaction(self) -> bool:
@@ -284,7 +289,8 @@ class Observer:
                     if self._result is not None:
                         return reader.rest()
             elif mark & Mark.UPLOAD:
-                self._uploading = True
+                self._uploading += 1
+                self._uploaded = 0
             elif self._result is not None:
                 if mark & Mark.BEGUN and self._alone():
                     self._rest = reader.rest()
@@ -309,7 +315,8 @@ class Observer:
     def _begin(self, command: Command) -> None:
         """The answer to this command comes next."""
         self._tracker.begin(command.shape)
-        self._unanswered = True
+        # Where they compress, the answer goes on from the number of the compressed packets.
+        self._unanswered = self._unpack_server is None
         if self._cursor is not None and command.fetches == self._cursor.statement:
             self._result = self._cursor.result
             self._tracker.begin_rows()
@@ -400,9 +407,10 @@ class Observer:
                 self._process_client(payload, events)
 
     def _process_client(self, payload: bytes, events: list[Event]) -> None:
-        if self._uploading:
+        if self._uploading and not self._has_given_up():
+            self._uploaded = self._client.sequence
             if not payload:
-                self._uploading = False
+                self._uploading -= 1
                 self._tracker.uploaded()
             return
         if self._waiting and self._waiting[-1].shape is Shape.LOGIN:
@@ -411,6 +419,15 @@ class Observer:
         if command.shape is not Shape.NONE:
             command.sequence = self._client.sequence
             self._wait(command, events)
+
+    def _has_given_up(self) -> bool:
+        """Whether the client, which has its answer, leaves its local file without an end: this is a command. One that
+        would begin where numbers wrap is taken for the file, and its answer then has no command."""
+        first = self._client.sequence - self._client.length // MAX_PAYLOAD
+        if self._waiting or first or self._uploaded == LAST_NUMBER:
+            return False
+        self._uploading = 0
+        return True
 
     def _wait(self, command: Command, events: list[Event]) -> None:
         if self._passing:

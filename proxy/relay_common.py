@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl  # noqa: TID251
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from proxy.certificates import Certificate
@@ -10,7 +11,7 @@ from proxy.errors import InputError
 from proxy.relay_options import RelayOptions
 from proxy.security import Legs, ServerTrust
 from proxy.sink import GuardedSink, Nowhere, Sink
-from proxy.tls import client_context, server_context
+from proxy.tls import client_contexts, server_context
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +22,7 @@ class Common:
     options: RelayOptions
     legs: Legs
     offered_tls: ssl.SSLContext | None
-    upstream_tls: ssl.SSLContext
+    upstream_tls: Mapping[ssl.TLSVersion | None, ssl.SSLContext]
     journal: GuardedSink
     recording: bool
 
@@ -33,7 +34,7 @@ class Common:
             options,
             options.legs,
             _tls_context(options.certificate),
-            _upstream_context(options.trust),
+            _upstream_contexts(options.trust),
             GuardedSink(sink or Nowhere()),
             sink is not None,
         )
@@ -50,9 +51,9 @@ def _tls_context(certificate: Certificate | None) -> ssl.SSLContext | None:
         ) from error
 
 
-def _upstream_context(trust: ServerTrust) -> ssl.SSLContext:
+def _upstream_contexts(trust: ServerTrust) -> Mapping[ssl.TLSVersion | None, ssl.SSLContext]:
     try:
-        return client_context(trust)
+        return client_contexts(trust)
     except (OSError, ValueError) as error:
         files = ", ".join(str(path) for path in (trust.authority, trust.certificate, trust.key) if path is not None)
         raise InputError(f"the certificates for the server ({files}) cannot be used ({error})") from error

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from proxy.change_packed import user_changes
 from proxy.change_user import End, Notice, Pass, Step, UserChanges
 from proxy.events import Closed, Connected, Event
 from proxy.handshake import Done
@@ -122,7 +123,7 @@ class Connection:
         if leg is self.server:
             self.close()
             return False
-        self.server.end()
+        self.server.end(cut=leg.cut)
         return True
 
     def leg_lost(self, leg: Leg, error: Exception | None) -> None:
@@ -159,7 +160,9 @@ class Connection:
             self._observer.lose("nothing is recorded")
         if done.kinds is not None:
             observer, key = self._observer, self._common.options.password_key
-            self._user_changes = UserChanges(done.kinds, done.nonce, key, done.capabilities, idle=lambda: observer.idle)
+            self._user_changes = user_changes(
+                done.kinds, done.nonce, key, done.capabilities, idle=lambda: observer.idle
+            )
         else:
             self.client.deliver, self.server.deliver = self._from_client, self._from_server
         self._write([Connected(self._number, done.thread_id, done.user, done.schema, done.collation)])

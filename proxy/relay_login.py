@@ -157,7 +157,9 @@ class Login:
             # The name that a verified certificate must have; over a socket the server is this machine.
             host = "localhost" if common.legs.server_socket else common.server[0]
             verified = common.legs.server is ServerTls.VERIFY_FULL
-            owner.server.start_tls(common.upstream_tls, early, host if verified else None)
+            # The client has shaken hands already.
+            context = common.upstream_tls.get(owner.client.tls_version, common.upstream_tls[None])
+            owner.server.start_tls(context, early, host if verified else None)
         elif common.offered_tls is not None:
             owner.client.start_tls(common.offered_tls, early)
 

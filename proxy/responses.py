@@ -5,7 +5,8 @@ A response is one of the shapes below. The first byte of a packet tells its kind
 * 0x00 is an OK packet where a result may begin, but a row whose first column is empty among rows.
 * 0xFE is an EOF packet (or, under DEPRECATE_EOF, an OK packet) among rows, but only when it is short enough: a row may
   begin with it when its first column takes more than 16 MB.
-* 0xFB asks for a local file where a result may begin; among rows it is a NULL in the first column.
+* 0xFB asks for a local file where a result may begin; among rows it is a NULL in the first column. The file is
+  answered by OK or an error, mostly behind its end, but the server need not wait for that.
 * 0xFF is an error everywhere: no row can begin with it. With MariaDB's PROGRESS and error number 0xFFFF it is none,
   but a note that the server is still at it.
 
@@ -169,13 +170,14 @@ class ResponseTracker:
         return self._state is _State.ROWS
 
     def uploaded(self) -> None:
-        """The client has sent its local file."""
-        self._state = _State.BEGIN
+        """The client has sent its local file, which may have been answered before."""
+        if self._state is _State.UPLOAD:
+            self._state = _State.BEGIN
 
     def packet(self, payload: bytes, length: int) -> int:
         """The server's next packet: its payload, or the first bytes of it, and its true length."""
         first = payload[0] if payload else -1
-        if first == Header.ERR and self._state is not _State.UPLOAD:
+        if first == Header.ERR:
             return Mark.NOTHING if self._is_progress(payload) else Mark.END
         return _PROCESS[self._state](self, first, payload, length)
 
@@ -220,9 +222,11 @@ class ResponseTracker:
             self._columns_over()
         return Mark.BEGUN
 
-    def _process_upload(self, _first: int, _payload: bytes, _length: int) -> int:
-        """The server broke in while the client still sends: an error, or the answer to a file cut short."""
-        raise PeerProtocolError("the server answered before the local file had ended")
+    def _process_upload(self, first: int, payload: bytes, length: int) -> int:
+        """The server has its answer before the client has sent everything."""
+        if first != Header.OK:
+            raise PeerProtocolError("a local file answered by neither OK nor ERR")
+        return self._process_result_head(first, payload, length)
 
     def _process_columns(self, _first: int, _payload: bytes, _length: int) -> int:
         self._left -= 1

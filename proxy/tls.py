@@ -8,6 +8,7 @@ nothing that came after the SSLRequest can ever be taken for plain text.
 from __future__ import annotations
 
 import ssl  # noqa: TID251
+from collections.abc import Mapping
 from pathlib import Path
 
 from proxy.security import AS_CLIENT, ServerTls, ServerTrust
@@ -27,12 +28,15 @@ def server_context(certificate: Path, key: Path) -> ssl.SSLContext:
     return context
 
 
-def client_context(trust: ServerTrust = AS_CLIENT) -> ssl.SSLContext:
+def client_context(
+    trust: ServerTrust = AS_CLIENT, latest: ssl.TLSVersion = ssl.TLSVersion.MAXIMUM_SUPPORTED
+) -> ssl.SSLContext:
     """How the proxy meets the server; without a wish for more as MySQL clients do, encrypted and unverified.
 
     OSError, ssl.SSLError or ValueError when the files cannot be used.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.maximum_version = latest
     context.check_hostname = trust.mode is ServerTls.VERIFY_FULL
     context.verify_mode = ssl.CERT_REQUIRED if trust.mode.verified else ssl.CERT_NONE
     if trust.authority is not None:
@@ -42,6 +46,15 @@ def client_context(trust: ServerTrust = AS_CLIENT) -> ssl.SSLContext:
     if trust.certificate is not None:
         context.load_cert_chain(trust.certificate, trust.key)
     return context
+
+
+def client_contexts(trust: ServerTrust = AS_CLIENT) -> Mapping[ssl.TLSVersion | None, ssl.SSLContext]:
+    """The same by the version that the client's leg speaks, None for all others: a server's leg that is as the client's
+    has nothing newer, for the server tells (Ssl_version) who asks. Raises as `client_context` does."""
+    contexts: dict[ssl.TLSVersion | None, ssl.SSLContext] = {None: client_context(trust)}
+    if trust.mode is ServerTls.AS_CLIENT:
+        contexts[ssl.TLSVersion.TLSv1_2] = client_context(trust, ssl.TLSVersion.TLSv1_2)
+    return contexts
 
 
 class TlsLeg:
@@ -57,6 +70,12 @@ class TlsLeg:
         self._waiting: list[bytes] = []
         self.established = False
         self.ended = False
+
+    @property
+    def version(self) -> ssl.TLSVersion | None:
+        """What both ends speak, once they have agreed."""
+        name = self._tls.version()
+        return None if name is None else ssl.TLSVersion[name.replace(".", "_")]
 
     def start(self) -> None:
         """Begin the handshake (a client speaks first)."""

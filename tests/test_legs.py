@@ -56,11 +56,16 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
     return default_certificate(tmp_path_factory.mktemp("certificates"))
 
 
+def status(connection: Any, name: str) -> str:
+    """A status variable of the session."""
+    with connection.cursor() as cursor:
+        cursor.execute(f"SHOW STATUS LIKE '{name}'")
+        return str(cursor.fetchone()[1])
+
+
 def cipher(connection: Any) -> str:
     """What the server says of its leg."""
-    with connection.cursor() as cursor:
-        cursor.execute("SHOW STATUS LIKE 'Ssl_cipher'")
-        return str(cursor.fetchone()[1])
+    return status(connection, "Ssl_cipher")
 
 
 # -- modes
@@ -77,6 +82,24 @@ def test_the_servers_leg_is_as_its_mode_says(
         assert bool(cipher(one)) == encrypted
         # On 127.0.0.1 a plain client has no cipher of its own either way.
         assert bool(one._secure) == (client is TLS)
+
+
+@pytest.mark.parametrize("mode", [ServerTls.AS_CLIENT, ServerTls.REQUIRE])
+@pytest.mark.parametrize("latest", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_the_servers_leg_speaks_no_newer_tls_than_a_client_that_it_is_to_be_like(
+    server: PrivateServer, certificate: Certificate, mode: ServerTls, latest: ssl.TLSVersion
+) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.maximum_version = latest
+    options = RelayOptions(trust=ServerTrust(mode))
+    with (
+        Relay((server.host, server.port), certificate, options) as relay,
+        relay.connect(server, ssl=context) as one,
+    ):
+        name = latest.name.replace("_", ".")
+        assert one._sock.version() == name
+        assert status(one, "Ssl_version") == (name if mode is ServerTls.AS_CLIENT else "TLSv1.3")
 
 
 def test_client_tls_disable_offers_none_and_require_refuses_the_others(

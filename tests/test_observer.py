@@ -178,6 +178,59 @@ def test_a_refused_local_file() -> None:
     assert talk.events == [executed(b"SELECT 1")]
 
 
+LOAD = b"LOAD DATA LOCAL INFILE 'f' INTO TABLE t"
+FILE = [packet(number, b"\x03SELECT 'from the file'") for number in range(2, 5)]
+
+
+@pytest.mark.parametrize("step", [1, 1 << 20])
+@pytest.mark.parametrize("sent", range(len(FILE) + 1))
+@pytest.mark.parametrize("answer", [ok(), DENIED], ids=["ok", "error"])
+def test_a_local_file_that_is_answered_before_its_end(answer: bytes, sent: int, step: int) -> None:
+    """After each part of the file; the client sends the rest, and its next command is one again."""
+    noted = [Noted(1, "LOAD", "t", len(LOAD))] if answer == ok() else []
+    talk = Talk().client(query(LOAD)).server(frames(b"\xfbf")).client(b"".join(FILE[:sent]))
+    rest = b"".join(FILE[sent:]) + packet(5, b"")
+    for send, data in ((talk.server, packet(sent + 2, answer)), (talk.client, rest + query(b"SELECT 1"))):
+        for start in range(0, len(data), step):
+            send(data[start : start + step])
+    talk.server(rows(NEW)).client(query(b"SELECT 2")).server(rows(NEW))
+    assert talk.events == [*noted, executed(b"SELECT 1"), executed(b"SELECT 2")]
+    assert talk.observer.idle
+
+
+def test_a_client_that_gives_up_its_local_file_once_it_is_answered() -> None:
+    """No empty packet: what begins at 0 again is a command, unless the number before was the last one."""
+    for last in (4, 255):
+        talk = Talk().client(query(LOAD)).server(frames(b"\xfbf"))
+        talk.client(b"".join(packet(number, b"\x03 a line") for number in range(2, last + 1)))
+        talk.server(packet(last + 1, DENIED))
+        assert not talk.observer.idle
+        talk.client(query(b"SELECT 1")).server(rows(NEW))
+        lost = Lost(1, "an answer without a command")
+        assert talk.events == [executed(b"SELECT 1") if last == 4 else lost]
+
+
+def test_two_local_files_of_a_text_the_first_answered_early() -> None:
+    talk = Talk().client(query(LOAD + b"; " + LOAD + b"; SELECT 1")).server(frames(b"\xfbf"))
+    talk.server(packet(2, ok(MORE)) + packet(3, b"\xfbf")).client(FILE[0] + packet(3, b""))
+    talk.client(packet(4, b"\x03SELECT 'from the second file'") + packet(5, b""))
+    talk.server(packet(6, ok(MORE)) + rows(NEW, start=7)).client(query(b"SELECT 2")).server(rows(NEW))
+    noted = Noted(1, "LOAD", "t", len(LOAD))
+    assert talk.events == [noted, noted, executed(b"SELECT 1"), executed(b"SELECT 2")]
+
+
+def test_progress_of_a_local_file_is_no_answer() -> None:
+    progress = b"\xff\xff\xff\x01\x01\x02" + bytes(6)
+    talk = Talk(extended=int(ExtendedCapabilities.PROGRESS)).client(query(LOAD)).server(frames(b"\xfbf"))
+    talk.client(FILE[0]).server(packet(3, progress)).client(FILE[1] + packet(4, b"")).server(packet(5, ok()))
+    assert talk.events == [Noted(1, "LOAD", "t", len(LOAD))]
+
+
+def test_a_local_file_is_answered_by_ok_or_an_error() -> None:
+    talk = Talk().client(query(LOAD)).server(frames(b"\xfbf") + frames(b"\x01", start=2))
+    assert talk.events == [Lost(1, "a local file answered by neither OK nor ERR")]
+
+
 def test_query_attributes_are_stepped_over() -> None:
     capabilities = NEW | Capabilities.CLIENT_QUERY_ATTRIBUTES
     none = frames(b"\x03\0\x01SELECT 1", start=0)
@@ -265,6 +318,17 @@ def test_a_compressed_conversation_says_the_same(unpacker: type[Zlib] | type[Zst
     assert talk.events == EVENTS
     talk.client(query(b"not compressed"))
     assert isinstance(talk.events[-1], Lost)
+
+
+def test_a_long_compressed_statement_is_answered_by_the_number_of_its_compressed_packets() -> None:
+    talk = Talk(OLD | Capabilities.CLIENT_COMPRESS)
+    sql = b"SELECT '" + b"x" * 500 + b"'"
+    command = query(sql)
+    for start in range(0, len(command), 100):
+        talk.client(packed(Zlib, command[start : start + 100], start // 100))
+    talk.server(packed(Zlib, rows(OLD, start=6), 6)).client(packed(Zlib, query(b"SELECT 1")))
+    talk.server(packed(Zlib, rows(OLD), 1))
+    assert talk.events == [executed(sql), executed(b"SELECT 1")]
 
 
 # -- prepared statements
