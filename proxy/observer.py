@@ -17,8 +17,7 @@ command's last: a step missed is noticed there.
 What is said of a statement is decided by `privacy` when it is sent, while the server works on it, and given out when it
 succeeds. Prepared statements keep their text, where it may be kept, and what the server remembers of their parameters.
 Where the recording asks for more of a result (`results.Watch`), its rows are looked into; where nothing else
-waits, only after they were forwarded: `server_bytes` keeps them, `catch_up` takes them. Rows of a cursor belong to the
-statement that opened it as long as nothing else is said in between, for an `Answered` follows its statement.
+waits, only after they were forwarded: `server_bytes` keeps them, `catch_up` takes them (see `following`).
 Where the two ends compress, both methods unpack a copy first (see `compression`).
 Secrets pass through unread: in an authentication dialogue (COM_CHANGE_USER) nothing is looked at but who it is for.
 """
@@ -28,7 +27,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator
 from itertools import chain
-from typing import NamedTuple
 
 from mysql_mimic.types import Capabilities, ServerStatus
 
@@ -37,6 +35,7 @@ from proxy.asking import LONGEST_STATEMENT, CommandReader
 from proxy.commands import Command, Said
 from proxy.compression import Decompressor, unpacker_of
 from proxy.events import Event, Executed, Lost, SchemaChanged
+from proxy.following import Following
 from proxy.passing import Passing
 from proxy.protocol import HEADER, MAX_PAYLOAD, ExtendedCapabilities, Header, PacketReader, PeerProtocolError
 from proxy.quick import has_quick
@@ -63,13 +62,6 @@ NO_EXTENDED = ExtendedCapabilities(0)
 _Process = Callable[[Iterator[bytes], list[Event]], None]
 
 
-class _Cursor(NamedTuple):
-    """A cursor whose rows are looked into, and the statement that opened it."""
-
-    statement: int
-    result: Result
-
-
 class Observer:
     """Follows one connection from its login on.
 
@@ -90,8 +82,6 @@ class Observer:
         self.lost = False
         self.behind: Iterator[bytes] | None = None
         self._watch = watch
-        self._result: Result | None = None
-        self._cursor: _Cursor | None = None
         self._connection = connection
         self._capabilities = capabilities
         self._tracks_session = bool(capabilities & Capabilities.CLIENT_SESSION_TRACK)
@@ -100,6 +90,7 @@ class Observer:
         self._extended = extended
         self._tracker = ResponseTracker(capabilities, extended)
         self._tracker.status = status
+        self._following = Following(self._tracker)
         self._waiting: deque[Command] = deque()
         self._unanswered = False
         self._passing = False
@@ -142,14 +133,13 @@ class Observer:
         self._rest = b""
         self._quick = None
         self.behind = self._unpack_client = self._unpack_server = None
-        self._result = self._cursor = None
+        self._following.stop()
         return [Lost(self._connection, reason)]
 
     def close(self) -> list[Event]:
         """The connection is over."""
         events = self.catch_up()
-        self._forget_result("the connection ended", events)
-        return events
+        return events + self._following.forget("the connection ended")
 
     def client_bytes(self, data: bytes) -> list[Event]:
         """What the client sent; call it when the bytes have been forwarded."""
@@ -175,7 +165,7 @@ class Observer:
         else:
             pieces = self._unpack_server.feed(data)
         events = self.catch_up() if self.behind is not None else []
-        if self._result is not None and self._alone():
+        if self._following.result is not None and self._alone():
             self.behind = pieces
             return events
         return self._guarded(self._process_answers, pieces, events)
@@ -210,7 +200,7 @@ class Observer:
                 return False
         elif self._waiting or self._quick is not None or not self._server.at_rest:
             return False
-        if self._uploading or self._cursor is not None or self.behind is not None or not self._client.at_rest:
+        if self._uploading or self._following.has_cursor or self.behind is not None or not self._client.at_rest:
             return False
         try:
             self._quick = self._asked.plain(data)
@@ -258,8 +248,9 @@ class Observer:
 
     def _process_server(self, data: bytes, events: list[Event]) -> None:
         while data:
-            if self._result is not None and self._tracker.in_rows:
-                data = self._result.feed(data)
+            result = self._following.result
+            if result is not None and self._tracker.in_rows:
+                data = result.feed(data)
             if data:
                 data = self._process_packets(data, events)
 
@@ -279,19 +270,19 @@ class Observer:
             mark = self._tracker.packet(payload, reader.length)
             if mark & Mark.BEGUN:
                 self._begun(command, payload, bool(mark & Mark.OK), events)
-            followed = self._result is not None
-            if self._result is not None:
-                self._heed_result(self._result, mark, payload, events)
+            followed = self._following.result is not None
+            if followed:
+                events += self._following.heed(mark, payload, command.statement or 0)
             if mark & Mark.END:
                 self._waiting.popleft()
                 if self._waiting:
                     self._begin(self._waiting[0])
-                    if self._result is not None:
+                    if self._following.result is not None:
                         return reader.rest()
             elif mark & Mark.UPLOAD:
                 self._uploading += 1
                 self._uploaded = 0
-            elif self._result is not None:
+            elif self._following.result is not None:
                 if mark & Mark.BEGUN and self._alone():
                     self._rest = reader.rest()
                     break
@@ -317,8 +308,7 @@ class Observer:
         self._tracker.begin(command.shape)
         # Where they compress, the answer goes on from the number of the compressed packets.
         self._unanswered = self._unpack_server is None
-        if self._cursor is not None and command.fetches == self._cursor.statement:
-            self._result = self._cursor.result
+        if self._following.fetch(command.fetches):
             self._tracker.begin_rows()
             self._unanswered = False
 
@@ -329,30 +319,6 @@ class Observer:
         command = self._waiting[0]
         return command.shape in (Shape.RESULTS, Shape.ROWS) and len(command.said) <= 1
 
-    def _heed_result(self, result: Result, mark: int, payload: bytes, events: list[Event]) -> None:
-        """Look into what came of a result that is followed."""
-        if mark & Mark.COLUMN:
-            result.column(payload)
-        cursor = self._cursor is not None and self._cursor.result is result
-        if mark & Mark.OVER or (cursor and payload[:1] != _ERR and self._tracker.last_row_sent):
-            events.append(result.answered())
-            self._result = self._cursor = None
-        elif mark & Mark.CURSOR or (cursor and payload[:1] != _ERR and mark & Mark.END):
-            self._result = None
-            if not cursor and (result.begun or result.begin()):
-                self._cursor = _Cursor(self._waiting[0].statement or 0, result)
-        elif mark & Mark.END:
-            self._forget_result(f"the server broke off with error {int.from_bytes(payload[1:3], 'little')}", events)
-        elif self._tracker.in_rows and not result.begun and not result.begin():
-            self._result = None
-
-    def _forget_result(self, why: str, events: list[Event]) -> None:
-        """No more will come of the result that is followed, or of the cursor."""
-        result = self._result or (self._cursor.result if self._cursor is not None else None)
-        if result is not None:
-            events.append(result.answered(why))
-        self._result = self._cursor = None
-
     def _begun(self, command: Command, payload: bytes, ok: bool, events: list[Event]) -> None:
         if command.then is not None:
             command.then(payload)
@@ -360,8 +326,8 @@ class Observer:
         if command.decide is not None:
             command.said = command.decide()
             command.decide = None
-        if command.said and self._cursor is not None:
-            self._forget_result("other statements came before the last row of its cursor", events)
+        if command.said and self._following.has_cursor:
+            events += self._following.forget("other statements came before the last row of its cursor")
         if command.begun < len(command.said):
             event, several, pins = command.said[command.begun]
             if command.told == command.begun:
@@ -372,7 +338,7 @@ class Observer:
             if isinstance(event, Executed):
                 self._asked.heed(event)
                 if (pins or self._watch.digest) and not several and self._tracker.in_result:
-                    self._result = self._follow(event, pins, command.binary)
+                    self._following.result = self._follow(event, pins, command.binary)
         if ok and self._tracks_session:
             self._process_changes(payload, events)
 

@@ -72,10 +72,10 @@ TEXTS = (ColumnType.VARCHAR, ColumnType.VAR_STRING, ColumnType.STRING, ColumnTyp
 BLOBS = (ColumnType.TINY_BLOB, ColumnType.MEDIUM_BLOB, ColumnType.LONG_BLOB, ColumnType.BLOB)
 
 
-@pytest.fixture(scope="module")
-def parameters(server: PrivateServer, certificate: Certificate) -> Iterator[Route]:
+@pytest.fixture(scope="module", params=[False, True], ids=["whole", "sliced"])
+def parameters(request: pytest.FixtureRequest, server: PrivateServer, certificate: Certificate) -> Iterator[Route]:
     add_raw_user(server)
-    with general_log(server), route(server, certificate, sliced=False) as found:
+    with general_log(server), route(server, certificate, sliced=request.param) as found:
         yield found
 
 
