@@ -23,6 +23,9 @@ from tests.torture.lab import Answer, Lab, Rejected, RowId
 from tests.torture.model import quoted
 from tests.torture.recorded import Recorded
 
+#: What a server answers wrongly in all ways. MySQL 9.7 takes the NULL that ROLLUP makes of a column without NULLs for
+#: any value: `SELECT 5 INTERSECT (SELECT a FROM nothing GROUP BY a WITH ROLLUP)` gives 5.
+KNOWN_WRONG = {"mysql": re.compile(r"\bINTERSECT\b.*\bROLLUP\b|\bROLLUP\b.*\bINTERSECT\b", re.DOTALL)}
 #: What the servers say when a statement takes longer than the lab allows.
 _TOO_SLOW = re.compile(r"\b(3024|1969)\b")
 
@@ -191,6 +194,8 @@ class Judge:
 
     def _sound(self, recorded: Recorded, answer: Answer, schema: str) -> bool:
         """Whether the server gives the same answer on other ways of computing it: some optimizations have bugs."""
+        if (wrong := KNOWN_WRONG.get(self.lab.flavour)) and wrong.search(recorded.reading):
+            return False
         again = self.lab.ask_plainly(recorded.reading, schema, recorded.mode)
         if not again.same(answer, ordered=recorded.ordered):
             return False
