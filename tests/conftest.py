@@ -12,7 +12,8 @@ from hypothesis import settings
 from examples.private_server import PrivateServer, flavours
 from proxy.certificates import Certificate, default_certificate
 
-pytest.register_assert_rewrite("tests.wire")
+for helper in ("conversation", "handshaking", "watching", "wire"):
+    pytest.register_assert_rewrite(f"tests.{helper}")
 
 from tests.harness import Djproxy  # noqa: E402
 from tests.wire import Route, add_raw_user, general_log, route  # noqa: E402

@@ -15,7 +15,7 @@ from mysql_mimic.types import Capabilities
 from proxy.certificates import Certificate
 from proxy.protocol import packet
 from proxy.tls import server_context
-from tests.test_handshake import CLIENT_FLAGS, MYSQL, OK, greeting, head, response
+from tests.handshaking import CLIENT_FLAGS, MYSQL, OK, greeting, head, response
 from tests.test_relay import RunningRelay
 
 SECONDS = 20

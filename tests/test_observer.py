@@ -2,94 +2,38 @@
 
 from __future__ import annotations
 
-import itertools
 import struct
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from mysql_mimic.types import Capabilities
 
 from proxy import asking, privacy
-from proxy import prepared as prepared_module
-from proxy.compression import ALGORITHMS, Zlib, Zstd
-from proxy.events import Event, Executed, Lost, Noted, SchemaChanged, SessionReset, Unread, UserChanged
-from proxy.observer import Observer
-from proxy.protocol import ExtendedCapabilities, PeerProtocolError, Side, lenenc, packet
-from proxy.responses import Mark, ResponseTracker, Shape, may_end_response
+from proxy.compression import Zlib
+from proxy.events import Lost, Noted, SchemaChanged, SessionReset, Unread, UserChanged
+from proxy.protocol import ExtendedCapabilities, lenenc, packet
+from tests.conversation import (
+    BOTH,
+    COLUMN,
+    DENIED,
+    LONG,
+    LONG_ROW,
+    MORE,
+    NEW,
+    NO_BACKSLASH,
+    OLD,
+    Talk,
+    eof,
+    execute,
+    executed,
+    frames,
+    ok,
+    prepare,
+    prepared,
+    query,
+    rows,
+)
 from tests.test_compression import packed
-
-OLD = Capabilities.CLIENT_PROTOCOL_41 | Capabilities.CLIENT_SECURE_CONNECTION
-NEW = OLD | Capabilities.CLIENT_DEPRECATE_EOF | Capabilities.CLIENT_SESSION_TRACK
-MORE = 0x0008
-CURSOR = 0x0040
-NO_BACKSLASH = 0x0200
-TRACKED = 0x4000
-
-LONG = [b"\xfc\x00\x10" + b"x" * 4096] * 100
-DENIED = b"\xff\x15\x04#28000Access denied"
-COLUMN = b"\x03def" + b"\0" * 20
-LONG_ROW = b"\xfe" + (1 << 24).to_bytes(8, "little") + b"x" * (1 << 24)
-
-
-def ok(status: int = 2, changes: bytes | None = None) -> bytes:
-    head = b"\0\0\0" + struct.pack("<HH", status | (TRACKED if changes is not None else 0), 0)
-    return head if changes is None else head + lenenc(b"") + lenenc(changes)
-
-
-def eof(capabilities: Capabilities, status: int = 2) -> bytes:
-    if capabilities & Capabilities.CLIENT_DEPRECATE_EOF:
-        return b"\xfe\0\0" + struct.pack("<HH", status, 0)
-    return b"\xfe" + struct.pack("<HH", 0, status)
-
-
-def frames(*payloads: bytes, start: int = 1) -> bytes:
-    """Packets as a server numbers them; long ones in pieces."""
-    out = b""
-    sequence = start
-    for payload in payloads:
-        while len(payload) >= 0xFFFFFF:
-            out += packet(sequence, payload[:0xFFFFFF])
-            payload = payload[0xFFFFFF:]
-            sequence += 1
-        out += packet(sequence, payload)
-        sequence += 1
-    return out
-
-
-def rows(capabilities: Capabilities, *values: bytes, status: int = 2, start: int = 1, columns: int = 1) -> bytes:
-    definitions = [COLUMN] * columns
-    if not capabilities & Capabilities.CLIENT_DEPRECATE_EOF:
-        definitions.append(eof(capabilities))
-    return frames(bytes((columns,)), *definitions, *values, eof(capabilities, status), start=start)
-
-
-def query(sql: bytes) -> bytes:
-    return frames(b"\x03" + sql, start=0)
-
-
-def executed(sql: bytes, parameters: tuple[str, ...] | None = None) -> Executed:
-    return Executed(1, sql, parameters, len(sql))
-
-
-class Talk:
-    """A conversation: who sends what, and the events of it all."""
-
-    def __init__(self, capabilities: Capabilities = NEW, extended: int = 0, status: int = 2) -> None:
-        self.observer = Observer(1, capabilities, ExtendedCapabilities(extended), collation=255, status=status)
-        self.events: list[Event] = []
-
-    def client(self, data: bytes) -> Talk:
-        self.events += self.observer.client_bytes(data)
-        return self
-
-    def server(self, data: bytes) -> Talk:
-        self.events += self.observer.server_bytes(data)
-        return self
-
-
-BOTH = pytest.mark.parametrize("capabilities", [OLD, NEW], ids=["eof", "deprecate_eof"])
 
 
 @BOTH
@@ -306,20 +250,6 @@ def test_what_was_said_before_the_connection_got_lost_is_said() -> None:
     assert talk.events == [executed(b"SELECT 1"), Lost(1, "an answer that does not follow its command")]
 
 
-@pytest.mark.parametrize("unpacker", [Zlib, Zstd])
-@pytest.mark.parametrize("step", [1, 11, 1 << 20])
-def test_a_compressed_conversation_says_the_same(unpacker: type[Zlib] | type[Zstd], step: int) -> None:
-    flag = next(flag for flag, own in ALGORITHMS.items() if own is unpacker)
-    talk = Talk(OLD | flag)
-    for side, data in CONVERSATION:
-        stream = b"".join(packed(unpacker, data[start : start + 30]) for start in range(0, len(data), 30))
-        for start in range(0, len(stream), step):
-            (talk.client if side is Side.CLIENT else talk.server)(stream[start : start + step])
-    assert talk.events == EVENTS
-    talk.client(query(b"not compressed"))
-    assert isinstance(talk.events[-1], Lost)
-
-
 def test_a_long_compressed_statement_is_answered_by_the_number_of_its_compressed_packets() -> None:
     talk = Talk(OLD | Capabilities.CLIENT_COMPRESS)
     sql = b"SELECT '" + b"x" * 500 + b"'"
@@ -329,132 +259,6 @@ def test_a_long_compressed_statement_is_answered_by_the_number_of_its_compressed
     talk.server(packed(Zlib, rows(OLD, start=6), 6)).client(packed(Zlib, query(b"SELECT 1")))
     talk.server(packed(Zlib, rows(OLD), 1))
     assert talk.events == [executed(sql), executed(b"SELECT 1")]
-
-
-# -- prepared statements
-
-
-def prepare(sql: bytes) -> bytes:
-    return frames(b"\x16" + sql, start=0)
-
-
-def prepared(capabilities: Capabilities, number: int, parameters: int, columns: int) -> bytes:
-    definitions: list[bytes] = []
-    for count in (parameters, columns):
-        definitions += [COLUMN] * count
-        if count and not capabilities & Capabilities.CLIENT_DEPRECATE_EOF:
-            definitions.append(eof(capabilities))
-    return frames(b"\0" + struct.pack("<IHHBH", number, columns, parameters, 0, 0), *definitions)
-
-
-def execute(number: int, rest: bytes = b"", flags: int = 0, command: int = 0x17) -> bytes:
-    return frames(bytes((command,)) + struct.pack("<IBI", number, flags, 1) + rest, start=0)
-
-
-def long_data(number: int, index: int, data: bytes) -> bytes:
-    return frames(b"\x18" + struct.pack("<IH", number, index) + data, start=0)
-
-
-INT_7 = b"\0\x01\x08\0" + (7).to_bytes(8, "little")
-INT_8 = b"\0\0" + (8).to_bytes(8, "little")
-
-
-@BOTH
-def test_a_prepared_statement_with_its_values(capabilities: Capabilities) -> None:
-    talk = Talk(capabilities).client(prepare(b"SELECT ?")).server(prepared(capabilities, 5, 1, 1))
-    assert talk.events == []
-    talk.client(execute(5, INT_7)).server(rows(capabilities))
-    talk.client(execute(5, INT_8)).server(rows(capabilities))
-    talk.client(execute(5, b"\x01\0")).server(rows(capabilities))
-    assert talk.events == [
-        executed(b"SELECT ?", ("7",)),
-        executed(b"SELECT ?", ("8",)),
-        executed(b"SELECT ?", ("NULL",)),
-    ]
-
-
-def test_prepare_and_execute_in_one_breath() -> None:
-    """MariaDB's statement id 0xFFFFFFFF means the last one prepared, which the server has not named yet."""
-    talk = Talk(OLD).client(prepare(b"SELECT ?") + execute(0xFFFFFFFF, INT_7))
-    talk.server(prepared(OLD, 9, 1, 1) + rows(OLD))
-    assert talk.events == [executed(b"SELECT ?", ("7",))]
-    failed = Talk(OLD).client(prepare(b"SELECT nonsense") + execute(0xFFFFFFFF))
-    failed.server(frames(DENIED) + frames(DENIED))
-    assert failed.events == []
-
-
-def test_long_data_comes_before_and_is_used_once() -> None:
-    talk = Talk().client(prepare(b"SELECT ?, ?")).server(prepared(NEW, 5, 2, 2))
-    talk.client(long_data(5, 0, b"abc") + long_data(5, 0, b"def") + execute(5, b"\0\x01\xfc\0\x08\0" + INT_7[4:]))
-    talk.server(rows(NEW))
-    talk.client(execute(5, b"\x01\0" + INT_7[4:])).server(rows(NEW))
-    talk.client(long_data(5, 0, b"gone") + frames(b"\x1a" + struct.pack("<I", 5), start=0)).server(frames(ok()))
-    talk.client(execute(5, b"\x01\0" + INT_7[4:])).server(rows(NEW))
-    assert talk.events == [
-        executed(b"SELECT ?, ?", ("_binary x'616263646566'", "7")),
-        executed(b"SELECT ?, ?", ("NULL", "7")),
-        executed(b"SELECT ?, ?", ("NULL", "7")),
-    ]
-
-
-@BOTH
-def test_a_cursor_ends_its_execute_and_rows_come_by_fetch(capabilities: Capabilities) -> None:
-    talk = Talk(capabilities).client(prepare(b"SELECT 1")).server(prepared(capabilities, 5, 0, 1))
-    talk.client(execute(5, flags=1)).server(frames(b"\x01", COLUMN, eof(capabilities, CURSOR)))
-    for status in (CURSOR, 0x0080):
-        talk.client(frames(b"\x1c" + struct.pack("<II", 5, 1), start=0))
-        talk.server(frames(b"\0\0\x01", eof(capabilities, status)))
-    talk.client(query(b"SELECT 2")).server(rows(capabilities))
-    assert talk.events == [executed(b"SELECT 1", ()), executed(b"SELECT 2")]
-
-
-def test_a_cursor_in_a_pipeline() -> None:
-    talk = Talk(OLD).client(prepare(b"SELECT 1")).server(prepared(OLD, 5, 0, 1))
-    fetch = frames(b"\x1c" + struct.pack("<II", 5, 1), start=0)
-    talk.client(execute(5, flags=1) + fetch + query(b"SELECT 2"))
-    talk.server(frames(b"\x01", COLUMN, eof(OLD, CURSOR)) + frames(b"\0\0\x01", eof(OLD, 0x80)) + rows(OLD))
-    assert talk.events == [executed(b"SELECT 1", ()), executed(b"SELECT 2")]
-
-
-def test_closing_and_unknown_statements() -> None:
-    talk = Talk().client(prepare(b"SELECT 1")).server(prepared(NEW, 5, 0, 1))
-    talk.client(frames(b"\x19" + struct.pack("<I", 5), start=0) + execute(5)).server(rows(NEW))
-    assert talk.events == [Unread(1, "EXECUTE", 10, "an unknown prepared statement")]
-
-
-def test_prepared_writes_are_noted_whatever_their_values() -> None:
-    talk = Talk().client(prepare(b"INSERT INTO t VALUES (?)")).server(prepared(NEW, 5, 1, 0))
-    talk.client(execute(5, b"nonsense")).server(frames(ok()))
-    talk.client(execute(5, b"bulk", command=0xFA)).server(frames(ok()))
-    assert talk.events == [Noted(1, "INSERT", "t", 24)] * 2
-
-
-def test_what_cannot_be_kept_of_prepared_statements() -> None:
-    talk = Talk().client(prepare(b"SELECT ?")).server(prepared(NEW, 5, 1, 1))
-    talk.client(execute(5, b"\0\x01\x99\0")).server(rows(NEW))
-    talk.client(execute(5, b"\0\0")).server(rows(NEW))
-    talk.client(execute(5, b"bulk", command=0xFA)).server(rows(NEW))
-    reasons = [event.reason for event in talk.events if isinstance(event, Unread)]
-    assert len(reasons) == len(talk.events) == 3
-    assert "0x99" in reasons[0] and reasons[2] == "parameters in bulk"
-
-
-def test_a_password_in_a_parameter_is_not_kept() -> None:
-    talk = Talk().client(prepare(b"SET @q = ?")).server(prepared(NEW, 5, 1, 0))
-    talk.client(execute(5, b"\0\x01\xfd\0" + lenenc(b"ALTER USER u IDENTIFIED BY 'hunter2'"))).server(frames(ok()))
-    talk.client(execute(5, b"\0\0" + lenenc(b"harmless"))).server(frames(ok()))
-    assert talk.events == [Noted(1, "SET", "@q", 10), executed(b"SET @q = ?", ("'harmless'",))]
-
-
-def test_parameters_are_read_in_the_clients_character_set() -> None:
-    talk = Talk().client(prepare(b"SELECT ?")).server(prepared(NEW, 5, 1, 1))
-    talk.client(query(b"SET NAMES latin1")).server(frames(ok()))
-    talk.client(execute(5, b"\0\x01\xfd\0\x01\xe9")).server(rows(NEW))
-    tracked = b"\0" + lenenc(lenenc(b"character_set_client") + lenenc(b"utf8mb4"))
-    talk.client(query(b"SET @@character_set_client = DEFAULT")).server(frames(ok(changes=tracked)))
-    talk.client(execute(5, b"\0\0\x02\xc3\xa9")).server(rows(NEW))
-    found = [event.parameters for event in talk.events if isinstance(event, Executed) and event.parameters]
-    assert found == [("_latin1 x'E9'",), ("'é'",)]
 
 
 # -- the session
@@ -588,26 +392,6 @@ def test_what_is_too_long_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     assert talk.events == [Unread(1, "SELECT", len(sql) + 1, "longer than 1 MB"), executed(b"SELECT 1")]
 
 
-def test_long_data_that_is_too_long_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(prepared_module, "MOST_BYTES", 1 << 10)
-    talk = Talk().client(prepare(b"SELECT ?")).server(prepared(NEW, 5, 1, 1))
-    for _ in range(3):
-        talk.client(long_data(5, 0, b"x" * 500))
-    talk.client(execute(5, b"\0\x01\xfc\0")).server(rows(NEW))
-    assert isinstance(talk.events[0], Unread)
-
-
-def test_too_many_prepared_statements(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(prepared_module, "MOST_BYTES", 10)
-    talk = Talk()
-    for number in (1, 2):
-        talk.client(prepare(b"SELECT 1")).server(prepared(NEW, number, 0, 1))
-    for number in (1, 2):
-        talk.client(execute(number)).server(rows(NEW))
-    assert talk.events[0] == executed(b"SELECT 1", ())
-    assert isinstance(talk.events[1], Unread)
-
-
 @BOTH
 @pytest.mark.parametrize("length", [0xFFFFFE, 0xFFFFFF, 0x1000000])
 def test_statements_around_16_mb(capabilities: Capabilities, length: int) -> None:
@@ -619,115 +403,3 @@ def test_statements_around_16_mb(capabilities: Capabilities, length: int) -> Non
     answer = rows(capabilities, start=1 + length // 0xFFFFFF)
     talk.server(answer).client(query(b"SELECT 1")).server(rows(capabilities))
     assert talk.events == [executed(sql), executed(b"SELECT 1")]
-
-
-# -- laws
-
-CONVERSATION: list[tuple[Side, bytes]] = [
-    (Side.CLIENT, query(b"SELECT 1")),
-    (Side.SERVER, rows(OLD, b"\x011", b"\0", b"\xfb")),
-    (Side.CLIENT, query(b"SELECT 1; USE x; bad")),
-    (Side.SERVER, rows(OLD, b"\x011", status=MORE) + frames(ok(MORE)) + frames(DENIED)),
-    (Side.CLIENT, prepare(b"SELECT ?") + execute(0xFFFFFFFF, INT_7)),
-    (Side.SERVER, prepared(OLD, 3, 1, 1) + rows(OLD, b"\0\0\x07")),
-    (Side.CLIENT, frames(b"\x19" + struct.pack("<I", 3), start=0) + query(b"LOAD DATA LOCAL INFILE 'f' INTO TABLE t")),
-    (Side.SERVER, frames(b"\xfbf")),
-    (Side.CLIENT, packet(2, b"\x03x") + packet(3, b"")),
-    (Side.SERVER, packet(4, ok())),
-    (Side.CLIENT, frames(b"\x11bob\0\x01xlab\0\x21\0", start=0)),
-    (Side.SERVER, packet(1, b"\xfeplugin\0nonce")),
-    (Side.CLIENT, packet(2, b"secret")),
-    (Side.SERVER, packet(3, ok())),
-    (Side.CLIENT, query(b"INSERT INTO t VALUES ('x')")),
-    (Side.SERVER, frames(ok())),
-]
-EVENTS: list[Event] = [
-    executed(b"SELECT 1"),
-    executed(b"SELECT 1"),
-    executed(b"USE x"),
-    executed(b"SELECT ?", ("7",)),
-    Noted(1, "LOAD", "t", 39),
-    UserChanged(1, "bob", "lab", 0x21),
-    Noted(1, "INSERT", "t", 26),
-]
-
-
-def _chunks(data: bytes, cuts: list[int]) -> list[bytes]:
-    edges = [0, *sorted({cut % (len(data) + 1) for cut in cuts}), len(data)]
-    return [data[start:end] for start, end in itertools.pairwise(edges)]
-
-
-def test_one_byte_at_a_time() -> None:
-    talk = Talk(OLD)
-    for side, data in CONVERSATION:
-        for byte in data:
-            (talk.client if side is Side.CLIENT else talk.server)(bytes((byte,)))
-    assert talk.events == EVENTS
-
-
-@given(st.lists(st.lists(st.integers(0, 1000), max_size=6), min_size=len(CONVERSATION), max_size=len(CONVERSATION)))
-def test_any_chunking_gives_the_same_events(cuts: list[list[int]]) -> None:
-    talk = Talk(OLD)
-    for (side, data), places in zip(CONVERSATION, cuts, strict=True):
-        for chunk in _chunks(data, places):
-            (talk.client if side is Side.CLIENT else talk.server)(chunk)
-    assert talk.events == EVENTS
-
-
-@settings(max_examples=300)
-@given(
-    st.lists(
-        st.tuples(
-            st.sampled_from(Side),
-            st.one_of(st.binary(max_size=40), st.sampled_from(CONVERSATION).map(lambda turn: turn[1])),
-        )
-    ),
-    st.sampled_from([OLD, NEW, NEW | Capabilities.CLIENT_QUERY_ATTRIBUTES, *(OLD | flag for flag in ALGORITHMS)]),
-)
-def test_any_bytes_are_survived(chunks: list[tuple[Side, bytes]], capabilities: Capabilities) -> None:
-    talk = Talk(capabilities)
-    for side, data in chunks:
-        (talk.client if side is Side.CLIENT else talk.server)(data)
-    lost = [index for index, event in enumerate(talk.events) if isinstance(event, Lost)]
-    assert lost in ([], [len(talk.events) - 1])
-    assert not any(isinstance(event, Lost) and "observer" in event.reason for event in talk.events)
-
-
-# -- the tracker by itself
-
-
-def test_an_answer_to_a_command_that_has_none() -> None:
-    tracker = ResponseTracker(OLD, ExtendedCapabilities(0))
-    tracker.begin(Shape.NONE)
-    with pytest.raises(PeerProtocolError):
-        tracker.packet(b"\0", 1)
-
-
-def test_a_truncated_ok_is_an_error() -> None:
-    tracker = ResponseTracker(OLD, ExtendedCapabilities(0))
-    tracker.begin(Shape.RESULTS)
-    with pytest.raises(PeerProtocolError):
-        tracker.packet(b"\0\0", 2)
-
-
-def test_a_result_of_no_columns_cannot_be() -> None:
-    tracker = ResponseTracker(OLD, ExtendedCapabilities(0))
-    tracker.begin(Shape.RESULTS)
-    assert tracker.packet(ok(MORE), 7) == Mark.BEGUN | Mark.OK
-    assert tracker.packet(ok(), 7) == Mark.BEGUN | Mark.OK | Mark.END
-
-
-@pytest.mark.parametrize(
-    "last",
-    [eof(OLD), eof(NEW), ok(), ok(changes=b"\x01" + lenenc(lenenc(b"x" * 200))), DENIED, eof(NEW) + b"\0\x05hello"],
-)
-def test_the_last_packet_of_an_answer_is_known(last: bytes) -> None:
-    assert may_end_response(packet(9, b"\x01x") + packet(10, last))
-    assert not may_end_response((packet(9, b"\x01x") + packet(10, last))[:-1])
-    assert not may_end_response(packet(9, last) + packet(10, b"\x03row"))
-    assert not may_end_response(b"")
-
-
-@pytest.mark.parametrize("last", [eof(OLD, MORE), eof(NEW, MORE), ok(MORE), ok(MORE, b"\x01" + lenenc(lenenc(b"x")))])
-def test_an_answer_that_announces_another_is_not_over(last: bytes) -> None:
-    assert not may_end_response(packet(9, b"\x01x") + packet(10, last))

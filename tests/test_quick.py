@@ -16,7 +16,7 @@ from proxy.observer import Observer
 from proxy.privacy import Keep, read
 from proxy.quick import is_plain
 from proxy.results import Pin, Watch, may_change
-from tests.test_observer import DENIED, NEW, OLD, frames, ok, query, rows
+from tests.conversation import DENIED, NEW, OLD, frames, ok, query, rows
 
 PLAIN = (b"SELECT 1", b"select a from t where id=%d", b"(SELECT a FROM `t1`) UNION (SELECT 'x%d')", b"SELECT ?, %d")
 OTHERS = (

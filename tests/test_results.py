@@ -2,106 +2,21 @@
 
 from __future__ import annotations
 
-import struct
 import zlib
-from collections.abc import Iterable, Sequence
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from mysql_mimic.types import Capabilities, ColumnType
+from mysql_mimic.types import Capabilities
 
-from graph.digest import ResultDigest, encode_row
+from graph.digest import encode_row
 from proxy import results
-from proxy.events import Answered, Event, Executed, KeyColumn
+from proxy.events import Answered, Executed, KeyColumn
 from proxy.journal import pack
-from proxy.observer import Observer
-from proxy.protocol import ExtendedCapabilities, lenenc
+from proxy.protocol import ExtendedCapabilities
 from proxy.results import Pin, Result, Watch, may_change
-from tests.test_observer import BOTH, CURSOR, DENIED, MORE, NEW, OLD, eof, frames, ok, query
-
-ALWAYS = Watch(Pin.ALWAYS, digest=True)
-PRIMARY = 0x5003
-Row = tuple[bytes | None, ...]
-
-
-def definition(
-    name: str,
-    *,
-    table: str = "t",
-    flags: int = 0,
-    code: int = ColumnType.VAR_STRING,
-    collation: int = 255,
-    decimals: int = 0,
-    length: int = 40,
-    org_table: str | None = None,
-    extended: bytes | None = None,
-) -> bytes:
-    origin = table if org_table is None else org_table
-    texts = (b"def", b"lab" if origin else b"", table.encode(), origin.encode(), name.encode())
-    head = b"".join(map(lenenc, (*texts, name.encode() if origin else b"")))
-    more = b"" if extended is None else lenenc(extended)
-    return head + more + b"\x0c" + struct.pack("<HIBHB", collation, length, code, flags, decimals) + b"\0\0"
-
-
-ID = definition("id", flags=PRIMARY, code=ColumnType.LONG, collation=63)
-NAME = definition("name")
-KEY_ID = KeyColumn("lab", "t", "t", "id", "id", "binary")
-
-
-def result(
-    capabilities: Capabilities,
-    columns: Sequence[bytes],
-    rows: Iterable[Row | bytes],
-    *,
-    status: int = 2,
-    end: bytes | None = None,
-) -> bytes:
-    """A result set; rows as text rows, or as they are."""
-    payloads = [bytes((len(columns),)), *columns]
-    if not capabilities & Capabilities.CLIENT_DEPRECATE_EOF:
-        payloads.append(eof(capabilities))
-    payloads += [row if isinstance(row, bytes) else encode_row(row) for row in rows]
-    return frames(*payloads, eof(capabilities, status) if end is None else end)
-
-
-def digest(rows: Iterable[Row]) -> str:
-    taken = ResultDigest()
-    for row in rows:
-        taken.add(row)
-    return taken.hexdigest()
-
-
-class Talk:
-    """A conversation as the relay has it: what a server's bytes gave is asked for once they are forwarded."""
-
-    def __init__(self, capabilities: Capabilities = NEW, watch: Watch = ALWAYS, extended: int = 0) -> None:
-        self.observer = Observer(1, capabilities, ExtendedCapabilities(extended), collation=255, status=2, watch=watch)
-        self.events: list[Event] = []
-
-    def client(self, data: bytes) -> Talk:
-        self.events += self.observer.client_bytes(data)
-        return self
-
-    def server(self, data: bytes, piece: int = 1 << 30) -> Talk:
-        for start in range(0, len(data), piece):
-            self.events += self.observer.server_bytes(data[start : start + piece])
-            self.events += self.observer.catch_up()
-        return self
-
-    @property
-    def answered(self) -> list[Answered]:
-        return [event for event in self.events if isinstance(event, Answered)]
-
-
-ROWS: list[Row] = [(b"1", b"a"), (b"22", None), (b"333", b"x" * 300)]
-SELECT = b"SELECT * FROM t"
-
-
-def whole(rows: Sequence[Row] = ROWS, sql: bytes = SELECT) -> Answered:
-    """What is said of a result with the columns id and name."""
-    keys = b"".join(encode_row(row[:1]) for row in rows)
-    return Answered(1, zlib.crc32(sql), len(rows), digest(rows), (KEY_ID,), keys, "", "")
+from tests.conversation import BOTH, DENIED, MORE, NEW, OLD, execute, frames, ok, prepare, query
+from tests.watching import ID, NAME, PREPARED, PRIMARY, ROWS, SELECT, Row, Talk, definition, digest, result, whole
 
 
 @BOTH
@@ -329,160 +244,10 @@ def test_whatever_comes_ends_and_what_comes_of_it_can_be_written(data: st.DataOb
     if prepared:
         conversation.client(prepare(SELECT)).server(PREPARED)
     for _ in range(2):
-        conversation.client(execute() if prepared else query(SELECT))
+        conversation.client(execute(1) if prepared else query(SELECT))
     conversation.server(bytes(talk), data.draw(st.integers(1, 200)))
     for event in [*conversation.events, *conversation.observer.close()]:
         assert pack(event, 0)
-
-
-# -- the binary protocol
-
-
-def prepare(sql: bytes) -> bytes:
-    return frames(b"\x16" + sql, start=0)
-
-
-def execute(number: int = 1, flags: int = 0) -> bytes:
-    return frames(b"\x17" + struct.pack("<IBI", number, flags, 1), start=0)
-
-
-PREPARED = frames(b"\0" + struct.pack("<IHHBH", 1, 0, 0, 0, 0))
-
-
-def binary(columns: int, values: bytes, nulls: Iterable[int] = ()) -> bytes:
-    bitmap = bytearray((columns + 9) // 8)
-    for index in nulls:
-        bitmap[(index + 2) // 8] |= 1 << ((index + 2) % 8)
-    return b"\0" + bytes(bitmap) + values
-
-
-EXACT = [
-    (ColumnType.LONG, 0, 0, struct.pack("<i", -5), b"-5"),
-    (ColumnType.LONGLONG, 32, 0, struct.pack("<Q", 2**64 - 1), b"18446744073709551615"),
-    (ColumnType.TINY, 0, 0, b"\x80", b"-128"),
-    (ColumnType.SHORT, 32, 0, struct.pack("<H", 65535), b"65535"),
-    (ColumnType.INT24, 32 | 64, 0, struct.pack("<I", 7), b"00007"),
-    (ColumnType.YEAR, 32 | 64, 0, struct.pack("<H", 1999), b"01999"),
-    (ColumnType.NEWDECIMAL, 0, 2, lenenc(b"-1.50"), b"-1.50"),
-    (ColumnType.VAR_STRING, 0, 0, lenenc(b"x" * 300), b"x" * 300),
-    (ColumnType.DATE, 0, 0, b"\x04\xe8\x07\x02\x1d", b"2024-02-29"),
-    (ColumnType.DATE, 0, 0, b"\x00", b"0000-00-00"),
-    (ColumnType.DATETIME, 0, 0, b"\x04\xe8\x07\x02\x1d", b"2024-02-29 00:00:00"),
-    (ColumnType.DATETIME, 0, 3, b"\x07\xe8\x07\x02\x1d\x01\x02\x03", b"2024-02-29 01:02:03.000"),
-    (ColumnType.TIMESTAMP, 0, 6, b"\x0b\xe8\x07\x02\x1d\x01\x02\x03\x05\0\0\0", b"2024-02-29 01:02:03.000005"),
-    (ColumnType.TIME, 0, 0, b"\x00", b"00:00:00"),
-    (ColumnType.TIME, 0, 1, b"\x0c\x01\x22\0\0\0\x16\x3b\x3b" + struct.pack("<I", 900000), b"-838:59:59.9"),
-    (ColumnType.BIT, 32, 0, lenenc(b"\x01\xff"), b"\x01\xff"),
-]
-
-
-def test_binary_values_are_the_texts_that_the_server_would_send() -> None:
-    columns = [
-        definition(f"c{index}", code=code, flags=flags, decimals=decimals, length=5)
-        for index, (code, flags, decimals, _, _) in enumerate(EXACT)
-    ]
-    columns[0] = definition("c0", code=ColumnType.LONG, flags=PRIMARY, collation=63)
-    columns.append(definition("last", flags=PRIMARY))
-    count = len(columns)
-    values = b"".join(each[3] for each in EXACT)
-    rows = [binary(count, values + lenenc(b"end")), binary(count, b"", range(count))]
-    expected: list[Row] = [(*(each[4] for each in EXACT), b"end"), (None,) * count]
-    for piece in (1, 1 << 20):
-        talk = Talk().client(prepare(SELECT)).server(PREPARED).client(execute())
-        (answer,) = talk.server(result(NEW, columns, rows), piece).answered
-        assert (answer.rows, answer.digest) == (2, digest(expected))
-        assert answer.keys == encode_row((b"-5", b"end")) + encode_row((None, None))
-
-
-def test_a_width_that_no_column_has_is_not_believed() -> None:
-    columns = [definition("z", flags=PRIMARY | 32 | 64, code=ColumnType.LONG, collation=63, length=0xFFFFFFFF)]
-    rows = [binary(1, struct.pack("<I", 7))]
-    talk = Talk().client(prepare(SELECT)).server(PREPARED).client(execute()).server(result(NEW, columns, rows))
-    assert talk.answered[0].keys == encode_row((b"7".zfill(255),))
-
-
-def test_floating_point_in_binary_gives_a_count_and_no_digest() -> None:
-    columns = [ID, definition("f", code=ColumnType.DOUBLE)]
-    rows = [binary(2, struct.pack("<id", 1, 0.1)), binary(2, struct.pack("<id", 2, 1e300))]
-    talk = Talk().client(prepare(SELECT)).server(PREPARED).client(execute()).server(result(NEW, columns, rows))
-    (answer,) = talk.answered
-    assert (answer.rows, answer.digest, answer.keys) == (2, None, encode_row((b"1",)) + encode_row((b"2",)))
-
-
-def test_a_key_behind_a_float() -> None:
-    columns = [definition("f", code=ColumnType.FLOAT), ID]
-    rows = [binary(2, struct.pack("<fi", 1.5, 3))]
-    talk = Talk().client(prepare(SELECT)).server(PREPARED).client(execute()).server(result(NEW, columns, rows))
-    assert talk.answered[0].keys == encode_row((b"3",))
-
-
-LAST_ROW = 0x0080
-
-
-def fetch(number: int = 1, most: int = 2) -> bytes:
-    return frames(b"\x1c" + struct.pack("<II", number, most), start=0)
-
-
-def int_row(number: int) -> bytes:
-    return binary(1, struct.pack("<i", number))
-
-
-def opened(capabilities: Capabilities, piece: int = 1 << 30) -> Talk:
-    """A cursor over integers."""
-    talk = Talk(capabilities).client(prepare(SELECT)).server(PREPARED)
-    return talk.client(execute(flags=1)).server(frames(b"\x01", ID, eof(capabilities, CURSOR)), piece)
-
-
-@BOTH
-@pytest.mark.parametrize("piece", [1, 3, 1 << 20])
-def test_the_rows_of_a_cursor_are_its_statements(capabilities: Capabilities, piece: int) -> None:
-    talk = opened(capabilities, piece)
-    talk.client(fetch()).server(frames(int_row(1), int_row(2), eof(capabilities, CURSOR)), piece)
-    talk.client(frames(b"\x0e", start=0)).server(frames(ok()))
-    assert talk.answered == []
-    talk.client(fetch()).server(frames(int_row(3), eof(capabilities, LAST_ROW)), piece)
-    (answer,) = talk.answered
-    assert (answer.rows, answer.broken) == (3, "")
-    assert answer.digest == digest([(b"1",), (b"2",), (b"3",)])
-    assert answer.keys == b"".join(encode_row((b"%d" % number,)) for number in (1, 2, 3))
-    talk.client(query(SELECT)).server(result(capabilities, [ID, NAME], ROWS))
-    assert talk.answered[1:] == [whole()]
-
-
-@BOTH
-def test_a_cursor_of_no_rows_and_one_in_a_pipeline(capabilities: Capabilities) -> None:
-    talk = opened(capabilities).client(fetch()).server(frames(eof(capabilities, LAST_ROW)))
-    assert [(answer.rows, answer.broken) for answer in talk.answered] == [(0, "")]
-    talk.client(execute(flags=1) + fetch() + fetch() + query(b"SELECT 2"))
-    talk.server(frames(b"\x01", ID, eof(capabilities, CURSOR)) + frames(int_row(1), eof(capabilities, CURSOR)), 5)
-    talk.server(frames(int_row(2), eof(capabilities, LAST_ROW)) + result(capabilities, [ID, NAME], ROWS), 5)
-    assert [(answer.rows, answer.broken) for answer in talk.answered[1:]] == [(2, ""), (3, "")]
-    assert talk.observer.idle
-
-
-@BOTH
-def test_a_cursor_that_is_not_read_to_its_end(capabilities: Capabilities) -> None:
-    for client, server, reason in (
-        (query(b"SELECT 2"), result(capabilities, [ID, NAME], ROWS), "other statements came before the last row"),
-        (fetch(), frames(DENIED), "the server broke off with error 1045"),
-        (b"", b"", "the connection ended"),
-    ):
-        talk = opened(capabilities)
-        talk.client(fetch()).server(frames(int_row(1), eof(capabilities, CURSOR)))
-        talk.client(client).server(server)
-        talk.events += talk.observer.close()
-        assert (talk.answered[0].rows, talk.answered[0].keys) == (1, None)
-        assert talk.answered[0].broken.startswith(reason)
-        assert [type(event) for event in talk.events[:2]] == [Executed, Answered]
-
-
-def test_columns_that_are_not_described_again() -> None:
-    cached = ExtendedCapabilities.CACHE_METADATA
-    talk = Talk(OLD, extended=cached).client(prepare(SELECT)).server(PREPARED).client(execute())
-    talk.server(frames(b"\x02\x00", eof(OLD), binary(2, struct.pack("<i", 1) + b"\x01a"), eof(OLD)))
-    (answer,) = talk.answered
-    assert (answer.rows, answer.digest, answer.keys) == (1, None, None)
-    assert answer.dropped == "the server did not describe the columns again"
 
 
 # -- which statements
