@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from mysql_mimic.types import Capabilities
 
-from proxy.handshake import Handshake, State
+from proxy.handshake import Greeting, Handshake, State
 from proxy.login import Response
 from proxy.passwords import encrypt
 from proxy.protocol import PeerProtocolError, Side, packet
@@ -42,6 +42,17 @@ def test_a_plain_client_before_a_server_with_tls() -> None:
     one.feed(Side.SERVER, packet(5, OK))
     assert one.client.endswith(packet(6, OK))
     assert one.done is not None and (one.done.kinds, one.done.nonce) == ((Kind.PLAIN, Kind.TLS), nonce)
+
+
+def test_compression_is_offered_between_unequal_legs_too() -> None:
+    one = legs_wire(server=ServerTls.REQUIRE)
+    one.feed(Side.SERVER, packet(0, greeting(MYSQL)))
+    packing = Capabilities.CLIENT_COMPRESS | Capabilities.CLIENT_ZSTD_COMPRESSION_ALGORITHM
+    assert Greeting.parse(one.client[4:]).capabilities & packing == packing
+    flags = CLIENT_FLAGS | Capabilities.CLIENT_COMPRESS
+    one.feed(Side.CLIENT, packet(1, response(flags))).feed(Side.SERVER, packet(3, OK))
+    assert one.server.startswith(packet(1, head(flags | Capabilities.CLIENT_SSL)))
+    assert one.done is not None and one.done.capabilities & packing == Capabilities.CLIENT_COMPRESS
 
 
 def test_a_client_with_tls_before_a_plain_server() -> None:

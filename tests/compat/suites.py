@@ -21,7 +21,7 @@ from tests.compat.sources import Package, Repository, Source, SourceError
 
 #: One run of a whole suite may take so long (s), and one file of node-mysql2's; then it is interrupted.
 TIME_LIMIT = 1800
-FILE_LIMIT = 60
+FILE_LIMIT = 180
 LAST_WORDS = 20
 FILES_AT_ONCE = 4
 TEST_SCHEMAS = ("test", "test1", "test2")
