@@ -13,13 +13,14 @@ import fcntl
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from graph.errors import GraphError
 from proxy import events, journal
 from proxy.context import Resolved
+from proxy.courtesy import Courtesy
 from proxy.errors import JournalError, ProxyError, StoreError
 from proxy.interpreter import Interpreter, New, Readings, interpret
 from proxy.journal import Entry
@@ -49,8 +50,8 @@ class Taker:
         self._header, self._position = journal.read_header(path)
         self._stored = store.offset(path.name)
 
-    def take(self) -> None:
-        """Take all that is written by now.
+    def take(self, between: Callable[[], None] = lambda: None) -> None:
+        """Take all that is written by now; `between` is called after each stretch.
 
         Raises JournalError where the journal is damaged (what came before is stored), StoreError, ApartError.
         """
@@ -61,6 +62,7 @@ class Taker:
             self._position = stretch[-1].end
             self._store_stretch(fresh)
             self._readings.trim()
+            between()
 
     def _store_stretch(self, fresh: list[tuple[Entry, list[Resolved] | None]]) -> None:
         """Read the statements, and store as time goes: a slow one must not keep the others waiting."""
@@ -231,10 +233,12 @@ def work(home: Home, path: Path) -> None:
             if not ours:
                 return
             taker = Taker(store, path, reader)
+            courtesy = Courtesy()
             alive = True
             while alive:
                 alive = journal.is_written(path)
-                taker.take()
+                taker.take(courtesy.pause)
+                courtesy.caught_up()
                 if alive:
                     time.sleep(_POLL_SECONDS)
             _remove(store, path)
@@ -246,10 +250,6 @@ def _step_back() -> None:
     """Let others run first. Where Linux groups processes by session, niceness counts within a session only: one that
     is ours alone gets some as well, but not so much that we starve on a machine that is never idle."""
     os.nice(19)
-    if hasattr(os, "SCHED_IDLE"):
-        # A processor with nothing but such work counts as idle, so that nobody who wakes up has to look for another.
-        with suppress(OSError):
-            os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
     if os.getsid(0) == os.getpid():
         with suppress(OSError):
             Path("/proc/self/autogroup").write_text(str(_SESSION_NICENESS))
