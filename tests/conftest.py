@@ -10,12 +10,15 @@ import pytest
 from hypothesis import settings
 
 from examples.private_server import PrivateServer, flavours
+from graph.database import Credentials, Database, ServerAddress
 from proxy.certificates import Certificate, default_certificate
 
-for helper in ("conversation", "handshaking", "watching", "wire"):
+for helper in ("cascading", "conversation", "dumping", "handshaking", "relaying", "watching", "wire"):
     pytest.register_assert_rewrite(f"tests.{helper}")
 
+from tests.dumping import ODD_MODE, PASSWORD, READER, Pair, drop_schemas  # noqa: E402
 from tests.harness import Djproxy  # noqa: E402
+from tests.relaying import RunningRelay  # noqa: E402
 from tests.wire import Route, add_raw_user, general_log, route  # noqa: E402
 
 # How long an example takes says more about the machine than about the code.
@@ -43,6 +46,13 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
     return default_certificate(tmp_path_factory.mktemp("certificates"))
 
 
+@pytest.fixture
+def relay(server: PrivateServer, certificate: Certificate) -> Iterator[RunningRelay]:
+    """A relay before the server that remembers what it tells its sink."""
+    with RunningRelay((server.host, server.port), certificate) as running:
+        yield running
+
+
 @pytest.fixture(params=[False, True], ids=["whole", "sliced"])
 def lane(request: pytest.FixtureRequest, server: PrivateServer, certificate: Certificate) -> Iterator[Route]:
     """A way through a proxy that records all, whole and with every byte by itself; the server logs statements."""
@@ -64,3 +74,38 @@ def database(server: PrivateServer) -> Iterator[str]:
     server.execute(f"CREATE DATABASE `{name}`")
     yield name
     server.execute(f"DROP DATABASE IF EXISTS `{name}`")
+
+
+@pytest.fixture
+def reader(server: PrivateServer) -> Iterator[Database]:
+    """A connection of an account that may SELECT and nothing more."""
+    user = f"r_{secrets.token_hex(4)}"
+    server.execute(f"CREATE USER '{user}'@'%' IDENTIFIED BY 'secret'", f"GRANT SELECT ON *.* TO '{user}'@'%'")
+    with Database.connect(ServerAddress(server.host, server.port), Credentials(user, "secret")) as database:
+        yield database
+    server.execute(f"DROP USER '{user}'@'%'")
+
+
+@pytest.fixture(scope="module", params=flavours())
+def pair(request: pytest.FixtureRequest) -> Iterator[Pair]:
+    """Both of one flavour, with an account that has SELECT and nothing more."""
+    with (
+        PrivateServer.start(request.param, options=["--default-time-zone=+05:00"]) as source,
+        PrivateServer.start(request.param, options=["--default-time-zone=-03:00", ODD_MODE]) as copy,
+    ):
+        connection = source.connect()
+        with connection.cursor() as cursor:
+            cursor.execute(f"CREATE USER {READER}@'%%' IDENTIFIED BY %s", (PASSWORD,))
+        connection.close()
+        source.execute(f"GRANT SELECT ON *.* TO {READER}@'%'")
+        yield Pair(source, copy)
+
+
+@pytest.fixture
+def clean(pair: Pair) -> Iterator[Pair]:
+    """The pair without any schema but the server's own, before and after."""
+    for server in pair:
+        drop_schemas(server)
+    yield pair
+    for server in pair:
+        drop_schemas(server)

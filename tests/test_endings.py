@@ -16,7 +16,7 @@ from proxy.certificates import Certificate
 from proxy.protocol import packet
 from proxy.tls import server_context
 from tests.handshaking import CLIENT_FLAGS, MYSQL, OK, greeting, head, response
-from tests.test_relay import RunningRelay
+from tests.relaying import RunningRelay
 
 SECONDS = 20
 QUERY = packet(0, b"\x03SELECT 1")

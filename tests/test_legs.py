@@ -28,7 +28,7 @@ from proxy.security import ClientTls, ServerTls, ServerTrust
 from tests.chains import Signer, issue
 from tests.fault import FaultProxy
 from tests.password_matrix import change_user
-from tests.test_relay import ListSink, RunningRelay, _until
+from tests.relaying import ListSink, RunningRelay, until
 
 PLAIN: dict[str, Any] = {"ssl_disabled": True}
 TLS: dict[str, Any] = {"ssl": {"ssl": {}}}
@@ -418,7 +418,7 @@ def test_who_leaves_in_the_middle_is_not_held_against_the_proxy(
         strict.execute("FLUSH HOSTS" if strict.flavour == "mariadb" else "SELECT 1", "FLUSH PRIVILEGES")
         for _ in range(9):
             _leave(relay.address, strict.flavour, when)
-        _until(lambda: _nobody_waits(strict))
+        until(lambda: _nobody_waits(strict))
         relay.connect(strict, user="guest", password="guest").close()
 
 
@@ -449,7 +449,7 @@ def test_a_client_that_says_nothing(strict: PrivateServer, certificate: Certific
                     said += data
                 if after != "TLS request":
                     assert b"\xff\x87\x04#08S01djproxy: got timeout" in said
-        _until(lambda: _nobody_waits(strict))
+        until(lambda: _nobody_waits(strict))
         relay.connect(strict, user="guest", password="guest").close()
         assert not any(event.user == "" for event in relay.sink.events if hasattr(event, "user"))
 

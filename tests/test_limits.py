@@ -23,13 +23,13 @@ from proxy.events import Closed
 from proxy.limits import Limits, allow_descriptors
 from proxy.relay import TOO_MANY
 from proxy.workers import SharedCount
-from tests.test_relay import PLAIN, RunningRelay, _query, _until
+from tests.relaying import PLAIN, RunningRelay, query, until
 
 
 def _threads(server: PrivateServer) -> list[int]:
     with server.connect() as root:
         own = root.thread_id()
-        return [int(row[0]) for row in _query(root, "SHOW PROCESSLIST") if row[0] != own and row[4] != "Daemon"]
+        return [int(row[0]) for row in query(root, "SHOW PROCESSLIST") if row[0] != own and row[4] != "Daemon"]
 
 
 def test_too_many_connections_are_refused_as_a_server_does(server: PrivateServer, certificate: Certificate) -> None:
@@ -42,9 +42,9 @@ def test_too_many_connections_are_refused_as_a_server_does(server: PrivateServer
         first.close()
         assert relay.proxy is not None
         open_connections = relay.proxy._open
-        _until(lambda: len(open_connections) < 2)
+        until(lambda: len(open_connections) < 2)
         with relay.connect(server) as third:
-            assert _query(third, "SELECT 3") == ((3,),)
+            assert query(third, "SELECT 3") == ((3,),)
         second.close()
         assert relay.proxy.refused == 2
 
@@ -114,10 +114,10 @@ def test_without_descriptors_clients_are_refused_and_the_proxy_lives(server: Pri
 
         def serves_again() -> bool:
             with contextlib.suppress(pymysql.MySQLError), connect() as connection:
-                return bool(_query(connection, "SELECT 1") == ((1,),))
+                return bool(query(connection, "SELECT 1") == ((1,),))
             return False
 
-        _until(serves_again)
+        until(serves_again)
         assert process.poll() is None
     finally:
         process.kill()
@@ -133,23 +133,23 @@ def test_a_stop_waits_for_open_transactions(server: PrivateServer, certificate: 
         idle = relay.connect(server)
         writer = relay.connect(server, database=database)
         reader = relay.connect(server, database=database)
-        assert _query(idle, "SELECT 1") == ((1,),)
-        _query(writer, "INSERT INTO kept VALUES (1)")
-        assert _query(reader, "SELECT COUNT(*) FROM kept") == ((0,),)
+        assert query(idle, "SELECT 1") == ((1,),)
+        query(writer, "INSERT INTO kept VALUES (1)")
+        assert query(reader, "SELECT COUNT(*) FROM kept") == ((0,),)
         stopper = threading.Thread(target=relay.stop, args=(30,))
         stopper.start()
         with pytest.raises(pymysql.MySQLError):
             for _ in range(1000):
-                _query(idle, "DO 1")
+                query(idle, "DO 1")
                 time.sleep(0.01)
         assert stopper.is_alive()
-        _query(writer, "INSERT INTO kept VALUES (2)")
+        query(writer, "INSERT INTO kept VALUES (2)")
         writer.commit()
         reader.commit()
         stopper.join(timeout=20)
         assert not stopper.is_alive()
     with server.connect(database=database) as connection:
-        assert _query(connection, "SELECT n FROM kept ORDER BY n") == ((1,), (2,))
+        assert query(connection, "SELECT n FROM kept ORDER BY n") == ((1,), (2,))
 
 
 def test_both_sockets_are_kept_alive_and_do_not_wait(server: PrivateServer, certificate: Certificate) -> None:
@@ -223,7 +223,7 @@ def test_a_client_that_ends_in_the_middle(server: PrivateServer, lively: Running
             own.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
         own.close()
     connection._force_close()
-    _until(lambda: set(_threads(server)) <= before)
+    until(lambda: set(_threads(server)) <= before)
     lively.wait_for(lambda events: bool(events) and isinstance(events[-1], Closed))
     assert lively.proxy is not None and not lively.proxy._open
 
@@ -265,8 +265,8 @@ def test_broken_connections_leave_nothing_behind(server: PrivateServer, lively: 
         connection._force_close()
     assert lively.proxy is not None
     connections = lively.proxy._open
-    _until(lambda: not connections)
-    _until(lambda: _descriptors() <= before)
+    until(lambda: not connections)
+    until(lambda: _descriptors() <= before)
     # The relay's own, which waits for the end.
     assert len(asyncio.all_tasks(lively._loop)) == 1
     assert [type(event) for event in lively.sink.events].count(Closed) == 61

@@ -18,7 +18,7 @@ from proxy.journal import is_written, journals
 from proxy.paths import Home
 from tests import harness
 from tests.harness import Account, Djproxy, Recorder
-from tests.test_relay import _until
+from tests.relaying import until
 
 CLIENTS, EACH = 24, 20
 
@@ -96,7 +96,7 @@ def test_when_the_first_is_killed_the_others_end_and_nothing_is_lost(
         with ThreadPoolExecutor(4) as pool:
             asked = list(pool.map(lambda client: _ask(proxy, account, database, client), range(CLIENTS)))
         proxy.kill()
-        _until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in others))
+        until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in others))
     assert _recorded(djproxy, "p") == Counter(text for texts in asked for text in texts)
 
 
@@ -106,7 +106,7 @@ def test_when_one_dies_the_others_go_on_and_it_is_said(
     with djproxy.recording("p", server, "--workers", "2") as proxy:
         (other,) = _children(proxy.process.pid)
         os.kill(other, signal.SIGKILL)
-        _until(lambda: "a worker process ended" in proxy.log.read_text())
+        until(lambda: "a worker process ended" in proxy.log.read_text())
         asked = [_ask(proxy, account, database, client) for client in range(4)]
         assert proxy.stop() == 0
     assert _recorded(djproxy, "p") == Counter(text for texts in asked for text in texts)

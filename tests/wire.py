@@ -36,7 +36,7 @@ from proxy.protocol import ExtendedCapabilities, PacketReader
 from proxy.responses import SHAPES, Mark, ResponseTracker, Shape
 from proxy.results import Pin, Watch
 from tests.fault import FaultProxy
-from tests.test_relay import RunningRelay
+from tests.relaying import RunningRelay
 
 SECONDS = 30
 RAW_USER = "raw"
