@@ -110,16 +110,17 @@ def test_a_killed_connection_looks_the_same(server: PrivateServer, relay: Runnin
     assert found[0] in (2013, 2006, 4031, 1927) and found[1] in (2013, 2006, 4031, 1927)
 
 
+@pytest.mark.parametrize("size", [None, 1], ids=["whole", "sliced"])
 @pytest.mark.parametrize("side", ["client", "server"])
-def test_a_reset_goes_through(server: PrivateServer, certificate: Certificate, side: str) -> None:
+def test_a_reset_goes_through(server: PrivateServer, certificate: Certificate, side: str, size: int | None) -> None:
     with contextlib.ExitStack() as stack:
         if side == "server":
-            fault = stack.enter_context(FaultProxy((server.host, server.port)))
+            fault = stack.enter_context(FaultProxy((server.host, server.port), slice_size=size))
             relay = stack.enter_context(RunningRelay(("127.0.0.1", fault.port), certificate))
             connection = relay.connect(server)
         else:
             relay = stack.enter_context(RunningRelay((server.host, server.port), certificate))
-            fault = stack.enter_context(FaultProxy(relay.address))
+            fault = stack.enter_context(FaultProxy(relay.address, slice_size=size))
             connection = pymysql.connect(host="127.0.0.1", port=fault.port, user=server.user, password=server.password)
         fault.reset_all()
         relay.wait_for(lambda events: isinstance(events[-1], Closed))
