@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio  # noqa: TID251
+from collections.abc import Callable
 from typing import Protocol
 
 from proxy.handshake import Action, Done, Fail, Handshake, Send, StartTls, State
@@ -13,6 +14,9 @@ from proxy.security import ServerTls
 
 # How long the server may take to refuse the login that ends an unfinished handshake.
 FAREWELL_SECONDS = 5.0
+
+# Enough for a turn of the loop.
+LAST_SECONDS = 0.1
 
 # What MySQL's own clients say, with the same number: https://dev.mysql.com/doc/mysql-errors/en/client-error-reference.html
 CANNOT_CONNECT = 2003
@@ -100,7 +104,7 @@ class Login:
         if owner.closing:
             loop.call_later(FAREWELL_SECONDS, owner.server.close)
         elif self._handshake is not None and self._handshake.state is State.GREETING:
-            self._timer = loop.call_later(seconds, self._not_greeted)
+            self._timer = loop.call_later(seconds, self._listen_once_more, self._not_greeted)
 
     def _unreachable(self, why: str) -> None:
         host, port = self._common.server
@@ -125,7 +129,11 @@ class Login:
             self._timer = None
         seconds = self._common.options.login_seconds
         if seconds and self._handshake is not None and not self._owner.closing:
-            self._timer = asyncio.get_running_loop().call_later(seconds, self._silent)
+            self._timer = asyncio.get_running_loop().call_later(seconds, self._listen_once_more, self._silent)
+
+    def _listen_once_more(self, then: Callable[[], None]) -> None:
+        """Time is up; but where this process was kept from running, what came in time is still to be read."""
+        self._timer = asyncio.get_running_loop().call_later(LAST_SECONDS, then)
 
     def _silent(self) -> None:
         """Nothing came for `login_seconds`."""
