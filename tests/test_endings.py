@@ -84,6 +84,8 @@ def test_a_client_that_is_cut_off_in_tls_is_so_for_the_server(
         client.sendall(packet(2, response(flags)))
         assert raw.recv(36) == packet(1, head(flags))
         context = server_context(certificate.chain, certificate.key)
+        # Some versions of Python set it, and take a cut for a goodbye.
+        context.options &= ~getattr(ssl, "OP_IGNORE_UNEXPECTED_EOF", 0)
         server = stack.enter_context(context.wrap_socket(raw, server_side=True, suppress_ragged_eofs=False))
         server.recv(1000)
         server.sendall(packet(3, OK))
@@ -97,5 +99,5 @@ def test_a_client_that_is_cut_off_in_tls_is_so_for_the_server(
         if goodbye:
             assert server.recv(100) == b""
         else:
-            with pytest.raises(ssl.SSLEOFError):
+            with pytest.raises(ssl.SSLError, match="EOF"):
                 server.recv(100)
