@@ -11,27 +11,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from mysql_mimic.types import Capabilities
-
-from proxy.change_user import CommandFinder, UserChanges
+from proxy.change_user import Agreed, CommandFinder, UserChanges
 from proxy.compression import COMPRESSED_HEADER, Decompressor, Zlib, Zstd, stored, unpacker_of
 from proxy.login_reader import LONGEST_PACKET
-from proxy.passwords import PasswordKey
 from proxy.protocol import HEADER, PeerProtocolError, Side, packet
-from proxy.security import Kind
 
 
-def user_changes(
-    kinds: tuple[Kind, Kind],
-    nonce: bytes,
-    key: PasswordKey | None,
-    capabilities: Capabilities,
-    idle: Callable[[], bool],
-) -> UserChanges:
-    """What a connection with legs of these kinds needs, compressed or not."""
-    if unpacker := unpacker_of(capabilities):
-        return PackedUserChanges(kinds, nonce, key, capabilities, idle, unpacker)
-    return UserChanges(kinds, nonce, key, capabilities, idle)
+def user_changes(agreed: Agreed, idle: Callable[[], bool]) -> UserChanges:
+    """What a connection that agreed on this needs, compressed or not."""
+    if unpacker := unpacker_of(agreed.capabilities):
+        return PackedUserChanges(agreed, idle, unpacker)
+    return UserChanges(agreed, idle)
 
 
 class PackedFinder:
@@ -83,18 +73,10 @@ class PackedFinder:
 class PackedUserChanges(UserChanges):
     """`UserChanges` of a connection that compresses."""
 
-    def __init__(
-        self,
-        kinds: tuple[Kind, Kind],
-        nonce: bytes,
-        key: PasswordKey | None,
-        capabilities: Capabilities,
-        idle: Callable[[], bool],
-        unpacker: type[Zlib] | type[Zstd],
-    ) -> None:
+    def __init__(self, agreed: Agreed, idle: Callable[[], bool], unpacker: type[Zlib] | type[Zstd]) -> None:
         self._unpacker = unpacker
         self._packed = {side: b"" for side in Side}
-        super().__init__(kinds, nonce, key, capabilities, idle)
+        super().__init__(agreed, idle)
 
     def _new_finder(self) -> PackedFinder:
         return PackedFinder(self._unpacker)

@@ -106,24 +106,25 @@ class CommandFinder:
         return self._sequence == _LAST_NUMBER and self._length > 0
 
 
+@dataclass(frozen=True, slots=True)
+class Agreed:
+    """What a login between legs of two kinds ended with, and the key that clients encrypt a password for."""
+
+    kinds: tuple[Kind, Kind]
+    nonce: bytes
+    key: PasswordKey | None
+    capabilities: Capabilities
+
+
 class UserChanges:
     """The client's stream of a connection whose legs differ, and the server's while `busy`.
 
-    `kinds` and `nonce` are what the login ended with; `idle` tells whether all commands so far are answered.
+    `idle` tells whether all commands so far are answered.
     """
 
-    def __init__(
-        self,
-        kinds: tuple[Kind, Kind],
-        nonce: bytes,
-        key: PasswordKey | None,
-        capabilities: Capabilities,
-        idle: Callable[[], bool],
-    ) -> None:
-        self._kinds = kinds
-        self._nonce = nonce
-        self._key = key
-        self._capabilities = capabilities
+    def __init__(self, agreed: Agreed, idle: Callable[[], bool]) -> None:
+        self._agreed = agreed
+        self._nonce = agreed.nonce
         self._idle = idle
         self._finder = self._new_finder()
         self._dialogue: Dialogue | None = None
@@ -152,7 +153,9 @@ class UserChanges:
                 steps += (Pass(Side.SERVER, before), Notice(before))
             if not data:
                 return
-            self._dialogue = Dialogue(*self._kinds, self._key, factors=bool(self._capabilities & MULTI_FACTOR))
+            self._dialogue = Dialogue(
+                *self._agreed.kinds, self._agreed.key, factors=bool(self._agreed.capabilities & MULTI_FACTOR)
+            )
             self._next = dict(_FIRST)
         reader = self._readers[side]
         self._feed(side, data)
@@ -203,12 +206,12 @@ class UserChanges:
         take = Take(payload, 1)
         take.until_nul()
         start = take.position
-        short = bool(self._capabilities & Capabilities.CLIENT_SECURE_CONNECTION)
+        short = bool(self._agreed.capabilities & Capabilities.CLIENT_SECURE_CONNECTION)
         answer = take.fixed(take.integer(1)) if short else take.until_nul()
         end = take.position
         take.until_nul()
         plugin = b""
-        if take.left > 2 and self._capabilities & Capabilities.CLIENT_PLUGIN_AUTH:
+        if take.left > 2 and self._agreed.capabilities & Capabilities.CLIENT_PLUGIN_AUTH:
             take.fixed(2)
             plugin = take.rest().partition(b"\0")[0]
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from proxy.change_packed import user_changes
-from proxy.change_user import End, Notice, Pass, Step, UserChanges
+from proxy.change_user import Agreed, End, Notice, Pass, Step, UserChanges
 from proxy.events import Closed, Connected, Event
 from proxy.handshake import Done
 from proxy.leg import Leg
@@ -159,10 +159,9 @@ class Connection:
         if not self._common.recording:
             self._observer.lose("nothing is recorded")
         if done.kinds is not None:
-            observer, key = self._observer, self._common.options.password_key
-            self._user_changes = user_changes(
-                done.kinds, done.nonce, key, done.capabilities, idle=lambda: observer.idle
-            )
+            observer = self._observer
+            agreed = Agreed(done.kinds, done.nonce, self._common.options.password_key, done.capabilities)
+            self._user_changes = user_changes(agreed, lambda: observer.idle)
         else:
             self.client.deliver, self.server.deliver = self._from_client, self._from_server
         self._write([Connected(self._number, done.thread_id, done.user, done.schema, done.collation)])

@@ -7,7 +7,7 @@ import random
 import pytest
 
 from proxy.change_packed import PackedFinder, user_changes
-from proxy.change_user import LONGEST_PACKET
+from proxy.change_user import LONGEST_PACKET, Agreed
 from proxy.compression import ALGORITHMS, Zlib, Zstd
 from proxy.protocol import Side, packet
 from proxy.security import Kind
@@ -25,7 +25,7 @@ class PackedWire(Wire):
     def __init__(self, unpacker: Unpacker, kinds: tuple[Kind, Kind] = (Kind.TLS, Kind.PLAIN)) -> None:
         super().__init__(kinds)
         flag = next(flag for flag, own in ALGORITHMS.items() if own is unpacker)
-        self.changes = user_changes(kinds, OLD_NONCE, OWN, FLAGS | flag, lambda: True)
+        self.changes = user_changes(Agreed(kinds, OLD_NONCE, OWN, FLAGS | flag), lambda: True)
         self.unpacker = unpacker
 
     def tell(self, side: Side, sequence: int, payload: bytes, step: int = 1 << 30) -> bytes:

@@ -8,7 +8,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from mysql_mimic.types import Capabilities
 
-from proxy.change_user import CommandFinder, End, Notice, Pass, UserChanges
+from proxy.change_user import Agreed, CommandFinder, End, Notice, Pass, UserChanges
 from proxy.login_reader import LONGEST_PACKET
 from proxy.passwords import PasswordKey, encrypt
 from proxy.protocol import Side, packet
@@ -31,7 +31,7 @@ class Wire:
     """What each end has been sent, and what the observer was shown."""
 
     def __init__(self, kinds: tuple[Kind, Kind], idle: bool = True) -> None:
-        self.changes = UserChanges(kinds, OLD_NONCE, OWN, FLAGS, lambda: idle)
+        self.changes = UserChanges(Agreed(kinds, OLD_NONCE, OWN, FLAGS), lambda: idle)
         self.sent = {side: b"" for side in Side}
         self.noticed = b""
         self.ended = False

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from mysql_mimic.types import Capabilities
 
 from proxy.change_packed import user_changes
-from proxy.change_user import End, Notice, Pass, UserChanges
+from proxy.change_user import Agreed, End, Notice, Pass, UserChanges
 from proxy.events import Event, Lost
 from proxy.handshake import Action, Done, Fail, Handshake, Send, StartTls
 from proxy.observer import Observer
@@ -104,7 +104,7 @@ def session(data: bytes) -> list[Event]:
     early = [Step(happening, login.handshake.leftover(side)) for happening, side in SIDES.items()]
     rest = chain(early, chunks)
     if done.kinds is not None:
-        changes = user_changes(done.kinds, done.nonce, _KEY, done.capabilities, idle=lambda: watched.idle)
+        changes = user_changes(Agreed(done.kinds, done.nonce, _KEY, done.capabilities), lambda: watched.idle)
         rest = _translated(changes, rest)
     return _observe(watched, rest)
 
