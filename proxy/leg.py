@@ -134,7 +134,7 @@ class Leg(asyncio.Protocol):
             self._tls.close()
             self._flush()
         # The event loop would do it in its next turn, after what others say in this one.
-        if self.transport.get_write_buffer_size() or not _ended_now(self.transport):
+        if self.transport.get_write_buffer_size() or not _ended_now(self._descriptor):
             self.transport.write_eof()
 
     def close(self) -> None:
@@ -218,14 +218,11 @@ def _nobody(_data: bytes) -> None:
     """The connection is over."""
 
 
-def _ended_now(transport: asyncio.Transport) -> bool:
+def _ended_now(descriptor: int) -> bool:
     """End the direction to the peer at once, with nothing left to write; whether that could be done."""
-    own = transport.get_extra_info("socket")
-    if own is None:
-        return False
     try:
         # uvloop lends its socket for reading options alone.
-        with socket.socket(fileno=os.dup(own.fileno())) as twin:
+        with socket.socket(fileno=os.dup(descriptor)) as twin:
             twin.shutdown(socket.SHUT_WR)
     except OSError:
         return False

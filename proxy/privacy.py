@@ -19,7 +19,7 @@ import re
 from enum import Enum, auto
 from typing import NamedTuple
 
-from proxy.skeleton import Skeleton, skeletons
+from proxy.skeleton import Skeleton, outside_strings, skeletons
 
 
 class Keep(Enum):
@@ -48,11 +48,6 @@ class Part(NamedTuple):
 
 UNSURE = "its text may hold a password"
 COMPOUND = "a compound statement"
-
-# So many quotes are found faster one by one than by reading all of the text.
-_MOST_QUOTES = 100_000
-_QUOTE = re.compile(rb"['\"]")
-_BACKSLASH = ord("\\")
 
 # Enough of an INSERT to find its table in.
 _HEAD = 1024
@@ -150,7 +145,7 @@ def _names_secret(text: bytes) -> bool:
 
 def _plain_write(sql: bytes, backslash: bool) -> Part | None:
     """The note of a write that cannot read rows by any word in it; None when that takes a closer look."""
-    upper = (_outside_strings(sql, backslash) or sql).upper()
+    upper = (outside_strings(sql, backslash=backslash) or sql).upper()
     if b"SELECT" in upper or b"TABLE" in upper or _ANOTHER.search(upper):
         return None
     head = next(skeletons(sql[:_HEAD], backslash=backslash), None)
@@ -160,44 +155,6 @@ def _plain_write(sql: bytes, backslash: bool) -> Part | None:
     if verb == "UPDATE" and not _UPDATE_HEAD.match(head.code):
         return None
     return Part(Keep.NOTE, verb, _table(verb, head), b"", len(sql))
-
-
-def _outside_strings(sql: bytes, backslash: bool) -> bytes | None:
-    """A text with nothing between its quotes, found by its few quotes: most of a blob's bytes are never looked at.
-
-    None where that tells nothing sure (a quote may belong to a comment or a name), or where there are many strings.
-    """
-    pieces: list[bytes] = []
-    at = 0
-    for _ in range(_MOST_QUOTES):
-        quote = _QUOTE.search(sql, at)
-        piece = sql[at : quote.start() if quote else len(sql)]
-        if b"#" in piece or b"--" in piece or b"/*" in piece or piece.count(b"`") % 2:
-            return None
-        pieces.append(piece)
-        if quote is None:
-            return b"''".join(pieces)
-        end = _end_of_string(sql, quote.end(), quote.group(), backslash)
-        if end is None:
-            return None
-        at = end + 1
-    return None
-
-
-def _end_of_string(sql: bytes, at: int, quote: bytes, backslash: bool) -> int | None:
-    """Where the quote is that ends the string whose text begins at `at`; None for one that is not closed, or has many
-    escaped quotes."""
-    for _ in range(_MOST_QUOTES):
-        end = sql.find(quote, at)
-        if end < 0:
-            return None
-        before = end
-        while backslash and before > at and sql[before - 1] == _BACKSLASH:
-            before -= 1
-        if (end - before) % 2 == 0:
-            return end
-        at = end + 1
-    return None
 
 
 def _read_exactly(sql: bytes, backslash: bool) -> list[Part]:
