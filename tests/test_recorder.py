@@ -332,6 +332,32 @@ def test_the_worker_follows_and_ends_with_its_proxy(home: Home) -> None:
     assert list(home.journals.iterdir()) == []
 
 
+def test_there_may_be_a_rest_after_each_stretch(home: Home) -> None:
+    journal = writer(home)
+    execute(journal, *(f"SELECT {number} FROM t" for number in range(1200)))
+    taken: list[int | None] = []
+    with Store(home.store) as store:
+        taker = Taker(store, journal.path, Plain())
+        taker.take(lambda: taken.append(store.offset(journal.path.name)))
+        # Everything up to there is in the store already.
+        assert len(taken) == 3 and taken == sorted(set(taken), key=lambda offset: offset or 0)
+        assert taken[-1] == journal.path.stat().st_size
+    journal.close()
+
+
+def test_the_worker_rests_between_stretches(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[str] = []
+    monkeypatch.setattr(recorder.Courtesy, "pause", lambda _: calls.append("pause"))
+    monkeypatch.setattr(recorder.Courtesy, "caught_up", lambda _: calls.append("caught up"))
+    monkeypatch.setattr(recorder, "Reader", Plain)
+    journal = writer(home)
+    execute(journal, *(f"SELECT {number} FROM t" for number in range(600)))
+    journal.close()
+    recorder.work(home, journal.path)
+    assert calls == ["pause", "pause", "caught up"]
+    assert len(texts(home)) == 600
+
+
 def test_catching_up_waits_for_a_live_worker(home: Home) -> None:
     journal = writer(home)
     worker = start_worker(home, journal.path)
