@@ -288,6 +288,16 @@ class PrivateServer:
         finally:
             connection.close()
 
+    def rows(self, sql: str, **options: Any) -> list[tuple[Any, ...]]:
+        """All rows of a query, as the administrator; options as for `connect`."""
+        connection = self.connect(unix_socket=str(self.socket), **options)
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute(sql)
+                return list(cursor.fetchall())
+        finally:
+            connection.close()
+
     def _command(self, *options: str) -> list[str]:
         """The server's command line; --no-defaults has to come first."""
         as_root = ("--user=root",) if os.geteuid() == 0 else ()

@@ -45,13 +45,7 @@ def drop_schemas(server: PrivateServer) -> None:
 
 
 def fetch(server: PrivateServer, sql: str) -> list[tuple[Any, ...]]:
-    connection = server.connect(init_command="SET time_zone='+00:00'")
-    try:
-        with connection.cursor() as cursor:
-            cursor.execute(sql)
-            return list(cursor.fetchall())
-    finally:
-        connection.close()
+    return server.rows(sql, init_command="SET time_zone='+00:00'")
 
 
 def connect(server: PrivateServer, user: str = READER, password: str = PASSWORD) -> Database:

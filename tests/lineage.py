@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from examples.private_server import PrivateServer
-from examples.two_labs.checks import ForeignKey, foreign_keys, query
+from examples.two_labs.checks import ForeignKey, foreign_keys
 
 #: A row of a base table: the table's quoted name and all its values.
 RowId = tuple[str, tuple[Any, ...]]
@@ -115,9 +115,9 @@ class WholeDatabase:
         """Reads everything; DataJoint's housekeeping is left out."""
         names = ", ".join(f"'{schema}'" for schema in schemas)
         columns: dict[str, tuple[str, ...]] = {}
-        for schema, table, column in query(
-            server,
-            "SELECT c.table_schema, c.table_name, c.column_name FROM information_schema.columns c"
+        for schema, table, column in server.rows(
+            "SELECT c.table_schema, c.table_name, c.column_name"
+            " FROM information_schema.columns c"
             " JOIN information_schema.tables t USING (table_schema, table_name)"
             f" WHERE c.table_schema IN ({names}) AND t.table_type = 'BASE TABLE'"
             " ORDER BY c.table_schema, c.table_name, c.ordinal_position",
@@ -159,5 +159,5 @@ class WholeDatabase:
 
 def _relation(server: PrivateServer, name: str, columns: tuple[str, ...]) -> Relation:
     selected = ", ".join(f"`{column}`" for column in columns)
-    rows = query(server, f"SELECT {selected} FROM {name}")
+    rows = server.rows(f"SELECT {selected} FROM {name}")
     return Relation(tuple(Row(dict(zip(columns, row, strict=True)), frozenset({(name, row)})) for row in rows))

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
+from dataclasses import replace
 from typing import Any, Self
 
 import pymysql
@@ -99,7 +100,25 @@ class RunningRelay:
             time.sleep(0.01)
 
 
+class Relay(RunningRelay):
+    """A relay with options."""
+
+    def __init__(self, server: tuple[str, int], certificate: Certificate | None, options: RelayOptions) -> None:
+        super().__init__(server, certificate)
+        self._options = replace(options, certificate=certificate)
+
+    def connect(self, server: PrivateServer, **options: Any) -> Any:
+        settings: dict[str, Any] = {"user": server.user, "password": server.password}
+        where = (
+            {"unix_socket": self.address[0]}
+            if not self.address[1]
+            else {"host": self.address[0], "port": self.address[1]}
+        )
+        return pymysql.connect(**where, **(settings | options))
+
+
 def query(connection: pymysql.Connection[Any], sql: str, parameters: Any = None) -> Any:
+    """All rows of a statement."""
     with connection.cursor() as cursor:
         cursor.execute(sql, parameters)
         return cursor.fetchall()

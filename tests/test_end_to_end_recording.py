@@ -12,7 +12,6 @@ import pymysql
 import pytest
 
 from examples.private_server import PrivateServer
-from examples.two_labs.checks import query
 from tests import harness
 from tests.harness import Account, Djproxy, Recorder
 
@@ -70,7 +69,7 @@ def test_two_papers_at_once_from_four_clients(
             for number in (1, 2)
         }
         threads = {key: client.result() for key, client in clients.items()}
-    logged = query(server, "SELECT thread_id, argument FROM mysql.general_log WHERE command_type = 'Query'")
+    logged = server.rows("SELECT thread_id, argument FROM mysql.general_log WHERE command_type = 'Query'")
     texts = [(thread, sql.decode() if isinstance(sql, bytes) else sql) for thread, sql in logged]
     for paper in ("left", "right"):
         own = {thread for (name, _), thread in threads.items() if name == paper}

@@ -14,7 +14,6 @@ import pymysql
 import pytest
 
 from examples.private_server import PrivateServer
-from examples.two_labs.checks import query
 from tests import harness
 from tests.harness import Account, Djproxy, Recorder
 
@@ -61,7 +60,7 @@ def accounts(server: PrivateServer, database: str) -> Iterator[dict[str, Account
     """An account per authentication plugin of the server that takes passwords."""
     with contextlib.suppress(pymysql.err.Error):  # MariaDB before 11: brought along, installed on demand.
         server.execute("INSTALL SONAME 'auth_ed25519'")
-    active = {name for (name,) in query(server, "SELECT plugin_name FROM information_schema.plugins")}
+    active = {name for (name,) in server.rows("SELECT plugin_name FROM information_schema.plugins")}
     made = {}
     for plugin in sorted(active & set(PLUGINS)):
         account = Account(f"by_{plugin}"[:32], f"first-{plugin}-PASSword")

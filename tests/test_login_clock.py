@@ -9,16 +9,12 @@ import time
 from examples.private_server import PrivateServer
 from proxy.certificates import Certificate
 from proxy.relay_options import RelayOptions
-from tests.relaying import RunningRelay
+from tests.relaying import Relay
 from tests.wire import BASE
 
 
-class _Held(RunningRelay):
-    """A relay that lets a client wait for an answer no longer than this."""
-
-    def __init__(self, server: tuple[str, int], certificate: Certificate, seconds: float) -> None:
-        super().__init__(server, certificate)
-        self._options = RelayOptions(certificate=certificate, login_seconds=seconds)
+class _Held(Relay):
+    """A relay that can be kept from running."""
 
     def hold(self, seconds: float) -> None:
         """The loop does nothing for so long, from what it has read up to its timers."""
@@ -35,7 +31,10 @@ class _Held(RunningRelay):
 
 
 def test_a_proxy_that_was_held_up_still_hears_its_client(server: PrivateServer, certificate: Certificate) -> None:
-    with _Held((server.host, server.port), certificate, 0.5) as relay, socket.create_connection(relay.address) as one:
+    with (
+        _Held((server.host, server.port), certificate, RelayOptions(login_seconds=0.5)) as relay,
+        socket.create_connection(relay.address) as one,
+    ):
         one.settimeout(20)
         one.recv(65536)
         relay.hold(1.5)

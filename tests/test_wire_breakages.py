@@ -29,11 +29,11 @@ from examples.private_server import PrivateServer
 from proxy.certificates import Certificate
 from proxy.events import Closed, Connected, Event, Executed, Lost
 from proxy.handshake import Greeting
+from tests.relaying import query
 from tests.wire import (
     BASE,
     RawClient,
     Route,
-    query,
     statements,
 )
 

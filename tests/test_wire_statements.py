@@ -19,6 +19,7 @@ from proxy.context import Context
 from proxy.events import Answered, Event
 from proxy.protocol import ExtendedCapabilities, lenenc
 from proxy.results import NO_WATCH, Watch
+from tests.relaying import query
 from tests.wire import (
     ALL,
     BASE,
@@ -29,7 +30,6 @@ from tests.wire import (
     execute,
     fetch,
     long_data,
-    query,
     route,
     short,
     statements,

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
-import pymysql
 from mysql_mimic.types import Capabilities
 
 from examples.private_server import PrivateServer
@@ -278,13 +277,6 @@ def _as_logged(event: Executed | Noted | Unread, text: bytes) -> bytes:
         case Noted(_, verb, _, length) if text.upper().startswith(verb.encode()) and length == len(text):
             return text
     return b"%r" % event
-
-
-def query(connection: pymysql.Connection[Any], sql: str, parameters: Any = None) -> Any:
-    """All rows of a statement."""
-    with connection.cursor() as cursor:
-        cursor.execute(sql, parameters)
-        return cursor.fetchall()
 
 
 def execute(number: int, rest: bytes = b"", flags: int = 0) -> bytes:

@@ -30,22 +30,10 @@ class ForeignKey:
     parent_columns: tuple[str, ...]
 
 
-def query(server: PrivateServer, sql: str) -> list[tuple[Any, ...]]:
-    """All rows of a query, as the administrator."""
-    connection = server.connect(unix_socket=str(server.socket))
-    try:
-        with connection.cursor() as cursor:
-            cursor.execute(sql)
-            return list(cursor.fetchall())
-    finally:
-        connection.close()
-
-
 def tables(server: PrivateServer, schemas: Iterable[str] = SCHEMAS) -> list[tuple[str, str]]:
     """Schema and name of the base tables there, without DataJoint's housekeeping."""
     names = ", ".join(f"'{schema}'" for schema in schemas)
-    found = query(
-        server,
+    found = server.rows(
         "SELECT table_schema, table_name FROM information_schema.tables"
         f" WHERE table_schema IN ({names}) AND table_type = 'BASE TABLE' ORDER BY 1, 2",
     )
@@ -54,13 +42,12 @@ def tables(server: PrivateServer, schemas: Iterable[str] = SCHEMAS) -> list[tupl
 
 def count(server: PrivateServer, schema: str, name: str) -> int:
     """Rows of a table."""
-    return int(query(server, f"SELECT COUNT(*) FROM `{schema}`.`{name}`")[0][0])
+    return int(server.rows(f"SELECT COUNT(*) FROM `{schema}`.`{name}`")[0][0])
 
 
 def foreign_keys(server: PrivateServer) -> list[ForeignKey]:
     """Every constraint of the server's tables."""
-    rows = query(
-        server,
+    rows = server.rows(
         "SELECT table_schema, table_name, constraint_name, column_name, referenced_table_schema,"
         " referenced_table_name, referenced_column_name FROM information_schema.key_column_usage"
         " WHERE referenced_table_name IS NOT NULL"
@@ -87,8 +74,7 @@ def orphans(server: PrivateServer) -> int:
         pairs = zip(key.child_columns, key.parent_columns, strict=True)
         joined = " AND ".join(f"c.`{mine}` = p.`{theirs}`" for mine, theirs in pairs)
         filled = " AND ".join(f"c.`{column}` IS NOT NULL" for column in key.child_columns)
-        total += query(
-            server,
+        total += server.rows(
             f"SELECT COUNT(*) FROM {key.child} c LEFT JOIN {key.parent} p ON {joined}"
             f" WHERE {filled} AND p.`{key.parent_columns[0]}` IS NULL",
         )[0][0]
@@ -105,9 +91,9 @@ def lab_rows(server: PrivateServer, lab: str, schema: str) -> list[tuple[Any, ..
     """All rows of one lab, in the shared tables and in its own schema."""
     rows: list[tuple[Any, ...]] = []
     for sql in LAB_ROWS.values():
-        rows += query(server, sql.format(lab=lab))
+        rows += server.rows(sql.format(lab=lab))
     for _, name in tables(server, [schema]):
-        rows += query(server, f"SELECT * FROM `{schema}`.`{name}`")
+        rows += server.rows(f"SELECT * FROM `{schema}`.`{name}`")
     return rows
 
 
@@ -117,8 +103,7 @@ def other_labs_words(source: PrivateServer) -> set[str]:
     other = texts(lab_rows(source, "birch", OTHER_SCHEMA))
     names_by_side: dict[bool, set[str]] = {True: {OTHER_SCHEMA}, False: set()}
     for schema in SCHEMAS:
-        columns = query(
-            source,
+        columns = source.rows(
             "SELECT table_name, column_name FROM information_schema.columns"
             f" WHERE table_schema = '{schema}' AND table_name NOT LIKE '~%'",
         )
@@ -140,6 +125,6 @@ def other_labs_rows(restored: PrivateServer, words: set[str]) -> int:
     """Rows of the restored server that hold one of the other lab's texts."""
     total = 0
     for schema, name in tables(restored):
-        rows = query(restored, f"SELECT * FROM `{schema}`.`{name}`")
+        rows = restored.rows(f"SELECT * FROM `{schema}`.`{name}`")
         total += sum(1 for row in rows if texts([row]) & words)
     return total

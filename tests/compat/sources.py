@@ -34,7 +34,7 @@ class Package:
         (archive,) = folder.glob("*.tar.gz")
         with tarfile.open(archive) as tar:
             # Python 3.11.4 brought the filter, and Debian's is older.
-            tar.extraction_filter = getattr(tarfile, "data_filter", None)  # type: ignore[assignment]
+            tar.extraction_filter = getattr(tarfile, "data_filter", None)
             tar.extractall(folder)
         return next(path for path in folder.iterdir() if path.is_dir())
 
