@@ -11,12 +11,13 @@ from typing import Any
 import networkx as nx
 
 from graph import quoting
-from graph.closure import Closure, Edge, component_order
+from graph.closure import Closure, component_order
 from graph.database import Database
 from graph.datajoint import Parts, is_housekeeping, lineage_rows, part_edges
 from graph.errors import InputError, StatementError
 from graph.keys import decoder, key_columns, key_expression
 from graph.leaves.rules import Output, Role, Rule, RuleKind
+from graph.lookup import Edge, SqlTables
 from graph.names import TableName
 from graph.schema import Schema, Table, require_select, view_tables
 from graph.slice import Key, PinCheck, Slice, TableSlice
@@ -112,7 +113,7 @@ class _Run:
         self._database = database
         self._schema = schema
         self._edges = [Edge.of(key) for name in sorted(schema.graph) for key in schema.parents(name)] + parts
-        self._closure = Closure(database, schema, self._edges, progress)
+        self._closure = Closure(SqlTables(database, schema), schema, self._edges, progress)
         self._progress = progress
         self._refused: dict[int, str] = {}
         self._warnings: list[str] = []

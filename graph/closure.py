@@ -8,65 +8,39 @@ new (semi-naive). All SQL is plain SELECTs; keys are kept here, not on the serve
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence, Set
+from collections.abc import Callable, Iterable, Set
 from dataclasses import dataclass, field
 
 import networkx as nx
 
-from graph import quoting
-from graph.database import Database
-from graph.keys import decoder, key_columns, key_expression, restriction, same_value
+from graph.keys import same_value
+from graph.lookup import Edge, Tables
 from graph.names import TableName
-from graph.schema import ForeignKey, Schema, Table
+from graph.schema import Schema, Table
 from graph.slice import Key
 
 #: How many rows that refer to nothing a warning shows.
 _EXAMPLES = 3
 
 
-@dataclass(frozen=True, slots=True)
-class Edge:
-    """The rows of `source` need the rows of `target` that agree with them in these columns (a NULL: none).
-
-    `foreign_key` is its constraint's name, None for another kind of need. `reason` tells people why.
-    """
-
-    source: TableName
-    source_columns: tuple[str, ...]
-    target: TableName
-    target_columns: tuple[str, ...]
-    reason: str
-    foreign_key: str | None = None
-
-    @classmethod
-    def of(cls, key: ForeignKey) -> Edge:
-        """Child rows need their parents."""
-        reason = f"referenced by {key.child} ({', '.join(key.child_columns)})"
-        return cls(key.child, key.child_columns, key.parent, key.parent_columns, reason, key.name)
-
-
 @dataclass(slots=True)
 class _Rows:
     """What the slice holds of one table; `new` and `newly_whole` are what no edge was followed for yet.
 
-    `whole` is for tables without a key alone. `restrictions` selects the keys, once it is known: it takes its time, and
-    several edges may ask.
+    `whole` is for tables without a key alone.
     """
 
     keys: set[Key] = field(default_factory=set)
     new: set[Key] = field(default_factory=set)
     whole: bool = False
     newly_whole: bool = False
-    restrictions: list[str] | None = None
 
 
 class Closure:
     """A set of rows that grows: `add` rows, `close` it, look what it holds."""
 
-    def __init__(
-        self, database: Database, schema: Schema, edges: Iterable[Edge], progress: Callable[[str], None]
-    ) -> None:
-        self._database = database
+    def __init__(self, tables: Tables, schema: Schema, edges: Iterable[Edge], progress: Callable[[str], None]) -> None:
+        self._tables = tables
         self._schema = schema
         self._progress = progress
         self._edges: dict[TableName, list[Edge]] = defaultdict(list)
@@ -107,7 +81,7 @@ class Closure:
     def total(self, name: TableName) -> int:
         """The rows of the table in the snapshot."""
         if name not in self._totals:
-            self._totals[name] = int(self._database.value(f"SELECT COUNT(*) FROM {quoting.table(name)}"))
+            self._totals[name] = self._tables.total(self._schema.tables[name])
         return self._totals[name]
 
     def add(self, table: Table, keys: Set[Key], reason: str) -> bool:
@@ -190,7 +164,7 @@ class Closure:
         known = self._rows[name].keys
         candidates = set().union(*(keys for _, keys in projected)) - known
         missing: Set[Key] = frozenset()
-        if self._count(table, candidates) != len(candidates):
+        if self._tables.count(table, candidates) != len(candidates):
             missing = candidates - self.existing(table, candidates)
         for edge, keys in projected:
             self.add(table, keys - missing, edge.reason)
@@ -198,16 +172,9 @@ class Closure:
                 examples = sorted(lost, key=repr)[:_EXAMPLES]
                 self._warn_of_orphans(edge, len(lost), "; ".join(_shown(key) for key in examples))
 
-    def _count(self, table: Table, keys: Set[Key]) -> int:
-        start = f"SELECT COUNT(*) FROM {quoting.table(table.name)} WHERE "
-        return sum(int(self._database.value(start + text)) for text in restriction(table, keys))
-
     def existing(self, table: Table, keys: Set[Key]) -> set[Key]:
         """The rows of these keys that are there, by the keys that they have; nothing is added."""
-        decode = decoder(table)
-        columns = ", ".join(key_expression(column, quoting.identifier(column.name)) for column in key_columns(table))
-        start = f"SELECT {columns} FROM {quoting.table(table.name)} WHERE "
-        return {decode(row) for text in restriction(table, keys) for row in self._database.rows(start + text)}
+        return set(self._tables.existing(table, keys))
 
     def _follow(self, edge: Edge, batch: _Rows) -> None:
         """Adds the rows that an edge leads to from these, by a join."""
@@ -217,32 +184,15 @@ class Closure:
                 f"foreign key {edge.foreign_key} of {edge.source} refers to table {edge.target}, which does not exist"
             )
             return
-        join = _Join(edge, self._schema.tables[edge.source], target)
-        decode = decoder(target)
-        found: set[Key] = set()
-        for where in self._restrictions(edge.source, batch):
-            orphans = False
-            for *key, missing in self._database.rows(join.targets(where)):
-                if missing == "1":
-                    orphans = True
-                else:
-                    found.add(decode(key))
-            if orphans:
-                self._report_orphans(edge, join, where)
-        self.add(target, found, edge.reason)
-
-    def _restrictions(self, name: TableName, batch: _Rows) -> Sequence[str | None]:
-        """WHERE texts that select these rows of the source; None when they are all there are."""
-        if batch.whole or (batch.keys and len(batch.keys) == self.total(name)):
-            return [None]
-        if batch.restrictions is None:
-            batch.restrictions = restriction(self._schema.tables[name], batch.keys, qualifier="c.")
-        return batch.restrictions
-
-    def _report_orphans(self, edge: Edge, join: _Join, where: str | None) -> None:
-        orphans = list(self._database.rows(join.orphans(where)))
-        count = sum(int(row[-1]) for row in orphans)
-        self._warn_of_orphans(edge, count, "; ".join(_shown(row[:-1]) for row in orphans[:_EXAMPLES]))
+        every = batch.whole or (len(batch.keys) > 0 and len(batch.keys) == self.total(edge.source))
+        keys = None if every else batch.keys
+        found = set(self._tables.targets(edge, keys))
+        if None in found:
+            found.remove(None)
+            orphans = list(self._tables.orphans(edge, keys))
+            examples = "; ".join(_shown(values) for values, _ in orphans[:_EXAMPLES])
+            self._warn_of_orphans(edge, sum(count for _, count in orphans), examples)
+        self.add(target, {key for key in found if key is not None}, edge.reason)
 
     def _warn_of_orphans(self, edge: Edge, count: int, examples: str) -> None:
         self._warn(
@@ -270,45 +220,6 @@ def component_order(graph: nx.DiGraph[TableName]) -> list[frozenset[TableName]]:
     }
     order = nx.lexicographical_topological_sort(condensed, key=lambda node: min(members[node]))
     return [members[node] for node in order]
-
-
-@dataclass(frozen=True, slots=True)
-class _Join:
-    """SQL that follows an edge from rows of its source, `c`, to its target, `p`."""
-
-    edge: Edge
-    source: Table
-    target: Table
-
-    def targets(self, where: str | None) -> str:
-        """Selects the target's keys and, last, 1 for the rows that refer to none."""
-        columns = [
-            key_expression(column, f"p.{quoting.identifier(column.name)}") for column in key_columns(self.target)
-        ]
-        columns.append(f"{self._far_column()} IS NULL")
-        return f"SELECT DISTINCT {', '.join(columns)} {self._from(where)}"
-
-    def orphans(self, where: str | None) -> str:
-        """Selects the values that refer to none, with how many rows have them."""
-        own = ", ".join(f"c.{quoting.identifier(name)}" for name in self.edge.source_columns)
-        rows = f"{self._from(where)} AND {self._far_column()} IS NULL"
-        return f"SELECT {own}, COUNT(*) {rows} GROUP BY {own} ORDER BY {own}"
-
-    def _far_column(self) -> str:
-        return f"p.{quoting.identifier(self.edge.target_columns[0])}"
-
-    def _from(self, where: str | None) -> str:
-        own = [f"c.{quoting.identifier(name)}" for name in self.edge.source_columns]
-        far = [f"p.{quoting.identifier(name)}" for name in self.edge.target_columns]
-        agree = " AND ".join(f"{b}={a}" for a, b in zip(own, far, strict=True))
-        conditions = [f"{name} IS NOT NULL" for name in own]
-        if where is not None:
-            conditions.append(f"({where})")
-        kind = "LEFT JOIN" if self.edge.foreign_key is not None else "JOIN"
-        return (
-            f"FROM {quoting.table(self.source.name)} c {kind} {quoting.table(self.target.name)} p"
-            f" ON {agree} WHERE {' AND '.join(conditions)}"
-        )
 
 
 def _shown(values: Iterable[object]) -> str:
