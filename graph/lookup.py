@@ -4,14 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from graph import quoting
 from graph.database import Database
-from graph.keys import decoder, key_columns, key_expression, restriction
+from graph.keys import decoder, integral, key_columns, key_expression, restriction
+from graph.keystore import Batch
 from graph.names import TableName
 from graph.schema import ForeignKey, Schema, Table
 from graph.slice import Key
+
+#: All rows of a table are read where these many are asked for, at least one in so many, and each takes more bytes of
+#: SQL than this: not where they stand in runs.
+_FEW: Final = 50_000
+_SHARE: Final = 4
+_SHORT: Final = 3
+
+#: Answers for as many keys are read by the way that is fast once it is begun.
+_MANY: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +54,18 @@ class Tables(Protocol):
     def count(self, table: Table, keys: Collection[Key]) -> int:
         """How many rows have one of these keys."""
 
-    def existing(self, table: Table, keys: Collection[Key]) -> Iterator[Key]:
+    def existing(self, table: Table, keys: Collection[Key] | None) -> Iterator[Key]:
         """The rows that these keys lead to, by the keys that they have."""
 
     def targets(self, edge: Edge, keys: Collection[Key] | None) -> Iterator[Key | None]:
         """The rows that these rows of the edge's source need, perhaps repeated; None if any refers to no row, which is
         told of foreign keys alone."""
+
+    def pairs(self, edge: Edge) -> Iterator[tuple[Key, Key | None]]:
+        """Each row of the edge's source that refers to a row, with each row that it needs; None as above."""
+
+    def scans(self, table: Table, batch: Batch, total: int) -> bool:
+        """Whether to look at all rows of a table is cheaper than to ask for those of the batch."""
 
     def orphans(self, edge: Edge, keys: Collection[Key] | None) -> Iterator[tuple[Sequence[Any], int]]:
         """The values by which these rows refer to no row, and how many do."""
@@ -70,19 +86,39 @@ class SqlTables:
         start = f"SELECT COUNT(*) FROM {quoting.table(table.name)} WHERE "
         return sum(int(self._database.value(start + text)) for text in restriction(table, keys))
 
-    def existing(self, table: Table, keys: Collection[Key]) -> Iterator[Key]:
-        decode = decoder(table)
-        columns = ", ".join(key_expression(column, quoting.identifier(column.name)) for column in key_columns(table))
-        start = f"SELECT {columns} FROM {quoting.table(table.name)} WHERE "
-        for text in restriction(table, keys):
-            yield from map(decode, self._database.rows(start + text))
+    def existing(self, table: Table, keys: Collection[Key] | None) -> Iterator[Key]:
+        start = f"SELECT {', '.join(_expressions(table))} FROM {quoting.table(table.name)} WHERE "
+        integers = _fast(keys, table)
+        for text in ["TRUE"] if keys is None else restriction(table, keys):
+            rows = self._database.rows(start + text, integers=integers)
+            yield from rows if integers else map(decoder(table), rows)
 
     def targets(self, edge: Edge, keys: Collection[Key] | None) -> Iterator[Key | None]:
         join = self._join(edge)
-        decode = decoder(join.target)
+        decode, integers = decoder(join.target), _fast(keys, join.target)
         for where in self._restrictions(join.source, keys):
-            for *key, missing in self._database.rows(join.targets(where)):
-                yield None if missing == "1" else decode(key)
+            for row in self._database.rows(join.targets(where), integers=integers):
+                if int(row[-1]):
+                    yield None
+                else:
+                    yield row[:-1] if integers else decode(row[:-1])
+
+    def pairs(self, edge: Edge) -> Iterator[tuple[Key, Key | None]]:
+        join = self._join(edge)
+        width = len(join.source.key)
+        if _fast(None, join.source, join.target):
+            for row in self._database.rows(join.pairs(), integers=True):
+                yield row[:width], None if row[-1] else row[width:-1]
+            return
+        of_source, of_target = decoder(join.source), decoder(join.target)
+        for row in self._database.rows(join.pairs()):
+            yield of_source(row[:width]), None if int(row[-1]) else of_target(row[width:-1])
+
+    def scans(self, table: Table, batch: Batch, total: int) -> bool:
+        if len(batch) < _FEW or len(batch) * _SHARE < total:
+            return False
+        sample = next(batch.pages())
+        return sum(map(len, restriction(table, sample))) > len(sample) * _SHORT
 
     def orphans(self, edge: Edge, keys: Collection[Key] | None) -> Iterator[tuple[Sequence[Any], int]]:
         join = self._join(edge)
@@ -102,6 +138,16 @@ class SqlTables:
         return self._written[2]
 
 
+def _fast(keys: Collection[Key] | None, *tables: Table) -> bool:
+    """Whether to read the keys of these tables as integers: it takes two more turns."""
+    return (keys is None or len(keys) >= _MANY) and all(map(integral, tables))
+
+
+def _expressions(table: Table, qualifier: str = "") -> list[str]:
+    """SQL for the values of a table's key."""
+    return [key_expression(column, f"{qualifier}{quoting.identifier(column.name)}") for column in key_columns(table)]
+
+
 @dataclass(frozen=True, slots=True)
 class _Join:
     """SQL that follows an edge from rows of its source, `c`, to its target, `p`."""
@@ -112,11 +158,13 @@ class _Join:
 
     def targets(self, where: str | None) -> str:
         """Selects the target's keys and, last, 1 for the rows that refer to none."""
-        columns = [
-            key_expression(column, f"p.{quoting.identifier(column.name)}") for column in key_columns(self.target)
-        ]
-        columns.append(f"{self._far_column()} IS NULL")
+        columns = [*_expressions(self.target, "p."), f"{self._far_column()} IS NULL"]
         return f"SELECT DISTINCT {', '.join(columns)} {self._from(where)}"
+
+    def pairs(self) -> str:
+        """Selects the source's keys, the target's, and 1 for the rows that refer to none."""
+        columns = [*_expressions(self.source, "c."), *_expressions(self.target, "p.")]
+        return f"SELECT {', '.join(columns)}, {self._far_column()} IS NULL {self._from(None)}"
 
     def orphans(self, where: str | None) -> str:
         """Selects the values that refer to none, with how many rows have them."""

@@ -11,6 +11,7 @@ from typing import Any
 
 import networkx as nx
 
+from graph.keystore import Batch
 from graph.lookup import Edge
 from graph.names import TableName
 from graph.schema import Column, ForeignKey, Schema, Table
@@ -114,11 +115,11 @@ class MemoryTables:
     def count(self, table: Table, keys: Collection[Key]) -> int:
         return sum(1 for _ in self.existing(table, keys))
 
-    def existing(self, table: Table, keys: Collection[Key]) -> Iterator[Key]:
-        wanted = set(map(compared, keys))
+    def existing(self, table: Table, keys: Collection[Key] | None) -> Iterator[Key]:
+        wanted = None if keys is None else set(map(compared, keys))
         for row in self._world.rows[table.name]:
             key = self._world.key(table.name, row)
-            if compared(key) in wanted:
+            if wanted is None or compared(key) in wanted:
                 yield key
 
     def targets(self, edge: Edge, keys: Collection[Key] | None) -> Iterator[Key | None]:
@@ -127,6 +128,18 @@ class MemoryTables:
             if partners == [] and edge.foreign_key is not None:
                 yield None
             yield from (self._world.key(edge.target, partner) for partner in partners or ())
+
+    def pairs(self, edge: Edge) -> Iterator[tuple[Key, Key | None]]:
+        for row in self._world.rows[edge.source]:
+            key = self._world.key(edge.source, row)
+            partners = self._world.partners(edge, row)
+            if partners == [] and edge.foreign_key is not None:
+                yield key, None
+            yield from ((key, self._world.key(edge.target, partner)) for partner in partners or ())
+
+    def scans(self, table: Table, batch: Batch, total: int) -> bool:
+        """Now this way, now that one."""
+        return len(batch) % 2 == 1
 
     def orphans(self, edge: Edge, keys: Collection[Key] | None) -> Iterator[tuple[Sequence[Any], int]]:
         found = Counter(
