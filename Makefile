@@ -37,6 +37,11 @@ tpch:
 bench:
 	scripts/bench $(OPTIONS)
 
+# The rows of a slice of a generated lab: make bench-slices OPTIONS="--rows 10000000 --slice 50"
+.PHONY: bench-slices
+bench-slices:
+	scripts/bench-slices $(OPTIONS)
+
 # make soak OPTIONS="--seconds 120"
 soak:
 	scripts/soak $(OPTIONS)
