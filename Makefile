@@ -18,6 +18,12 @@ passwords:
 torture:
 	scripts/torture --queries $(or $(QUERIES),20000) --seed $(or $(SEED),1) --flavour $(or $(FLAVOUR),both)
 
+# COUNT=10000: closures of random schemas against brute force, without a server; ON_SERVERS=100: on each flavour
+.PHONY: closures
+closures:
+	CLOSURES=$(or $(COUNT),10000) CLOSURES_ON_SERVERS=$(or $(ON_SERVERS),100) \
+	.venv/bin/python -m pytest -q tests/test_closure.py tests/test_closure_servers.py
+
 # COUNT=1000 SEED=1: expressions for each DataJoint line and flavour
 nested:
 	scripts/nested --count $(or $(COUNT),1000) --seed $(or $(SEED),1)
@@ -30,6 +36,11 @@ tpch:
 # Ratios against peers in the same run: the wire, the worker's parsing, looking into results. make bench OPTIONS=--quick
 bench:
 	scripts/bench $(OPTIONS)
+
+# The rows of a slice of a generated lab: make bench-slices OPTIONS="--rows 10000000 --slice 50"
+.PHONY: bench-slices
+bench-slices:
+	scripts/bench-slices $(OPTIONS)
 
 # make soak OPTIONS="--seconds 120"
 soak:

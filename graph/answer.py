@@ -13,9 +13,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
-from pymysql.constants import COMMAND, FIELD_TYPE  # noqa: TID251
-from pymysql.err import MySQLError  # noqa: TID251
+from pymysql.constants import COMMAND, CR, FIELD_TYPE  # noqa: TID251
+from pymysql.err import MySQLError, OperationalError, raise_mysql_exception  # noqa: TID251
 from pymysql.protocol import FieldDescriptorPacket, MysqlPacket  # noqa: TID251
+
+from graph.bulk import Integers, IntegerStream
 
 _STMT_PREPARE: Final = 0x16
 _STMT_EXECUTE: Final = 0x17
@@ -26,6 +28,10 @@ _AS_MANY_AS_THERE_ARE: Final = 31
 #: The character set of bytes that are no text.
 _BINARY: Final = 63
 _LONGEST_VALUE: Final = 60
+#: The first byte of an error.
+_ERROR: Final = 0xFF
+#: So many bytes are read at once, if they have come.
+_CHUNK: Final = 1 << 18
 
 _INTEGERS: Final = {
     FIELD_TYPE.TINY: "b",
@@ -83,6 +89,7 @@ class Answer:
         self._connection = connection
         self._statement: int | None = None
         self._open = False
+        self._stream: IntegerStream | None = None
         try:
             if protocol is Protocol.BINARY:
                 self._prepare(sql)
@@ -103,11 +110,46 @@ class Answer:
             self._open = True
             yield bytes(packet.get_all_data())
 
+    @property
+    def integers(self) -> bool:
+        """Whether `pages` can be asked for: rows of integers alone, by the binary protocol."""
+        return self.protocol is Protocol.BINARY and all(column.kind in _INTEGERS for column in self.columns)
+
+    def pages(self) -> Iterator[list[Integers]]:
+        """The rows, as many at a time as have come."""
+        codes = [_INTEGERS[column.kind] for column in self.columns]
+        self._stream = IntegerStream(
+            [code.upper() if column.unsigned else code for code, column in zip(codes, self.columns, strict=True)]
+        )
+        while rows := self._page():
+            yield rows
+
+    def _page(self) -> list[Integers]:
+        """Some rows; none at the end."""
+        assert self._stream is not None
+        while self._open:
+            data = self._connection._rfile.read1(_CHUNK)
+            if not data:
+                self._connection._force_close()
+                raise OperationalError(CR.CR_SERVER_LOST, "the server closed the connection in the midst of an answer")
+            rows = self._stream.feed(data)
+            if self._stream.end is not None:
+                self._open = False
+                if self._stream.end[0] == _ERROR:
+                    raise_mysql_exception(self._stream.end)
+            if rows:
+                return rows
+        return []
+
     def close(self) -> None:
-        """Reads what is left, which no server can be told to keep."""
+        """Reads what is left, which no server can be told to keep; nothing of a connection that is closed."""
+        if not self._connection.open:
+            return
+        while self._stream is not None and self._page():
+            pass
         for _ in self:
             pass
-        if self._statement is not None and self._connection.open:
+        if self._statement is not None:
             self._send(_STMT_CLOSE, struct.pack("<I", self._statement))
             self._statement = None
 

@@ -6,23 +6,41 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
-from typing import Any
+from itertools import islice
+from typing import Any, Final
 
 import networkx as nx
 
 from graph import quoting
-from graph.closure import Closure, Edge, component_order
+from graph.closure import Closure
+from graph.components import component_order
 from graph.database import Database
 from graph.datajoint import Parts, is_housekeeping, lineage_rows, part_edges
-from graph.errors import InputError, StatementError
-from graph.keys import decoder, key_columns, key_expression
+from graph.errors import InputError, LimitError, StatementError
+from graph.keys import decoder, integral, key_columns, key_expression
+from graph.keystore import DEFAULT_MEMORY, KeyStore
 from graph.leaves.rules import Output, Role, Rule, RuleKind
+from graph.lookup import Edge, SqlTables
 from graph.names import TableName
 from graph.schema import Schema, Table, require_select, view_tables
 from graph.slice import Key, PinCheck, Slice, TableSlice
 from graph.statement import Session
 
-__all__ = ["Parts", "cascade", "leaf_rule"]
+__all__ = ["Bounds", "Parts", "cascade", "leaf_rule"]
+
+#: So many rows of a rule at a time wait for being added.
+_PAGE: Final = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What a slice may take: bytes of memory for its keys, the rest of which wait in a temporary file, and rows."""
+
+    memory: int = DEFAULT_MEMORY
+    rows: int | None = None
+
+
+UNBOUNDED: Final = Bounds()
 
 
 def leaf_rule(table: Table, where: str | None = None, session: Session | None = None) -> Rule:
@@ -50,6 +68,7 @@ def cascade(
     structure: Iterable[TableName] = (),
     without_parts: Collection[TableName] = (),
     progress: Callable[[str], None] | None = None,
+    bounds: Bounds = UNBOUNDED,
 ) -> Slice:
     """The least slice that holds what the rules ask for and is closed under foreign keys and `parts`.
 
@@ -57,15 +76,20 @@ def cascade(
     along as parts. It is computed in one snapshot;
     within `database.snapshot()`, in that one.
     Raises InputError for a rule about an unknown table or a view, GrantError for a missing right before
-    anything is computed, ServerError when the connection breaks. A rule that the server refuses ends
-    nothing: see `Slice.refused`.
+    anything is computed, ServerError when the connection breaks, LimitError as soon as there are more rows
+    than `bounds` allows; then the connection is closed, since an answer may be under way. A rule that the
+    server refuses ends nothing: see `Slice.refused`.
     """
     with database.snapshot():
         edges = [edge for edge in part_edges(schema, parts) if edge.target not in without_parts]
-        run = _Run(database, schema, edges, progress or (lambda text: None))
+        run = _Run(database, schema, edges, progress or (lambda text: None), bounds)
         run.check(rules, structure)
-        run.settle(rules)
-        return run.slice(rules, structure)
+        try:
+            run.settle(rules)
+            return run.slice(rules, structure)
+        except LimitError:
+            database.abandon()
+            raise
 
 
 #: A row of a table by its key; None is no row at all.
@@ -108,11 +132,14 @@ class _Reader:
 
 
 class _Run:
-    def __init__(self, database: Database, schema: Schema, parts: list[Edge], progress: Callable[[str], None]) -> None:
+    def __init__(
+        self, database: Database, schema: Schema, parts: list[Edge], progress: Callable[[str], None], bounds: Bounds
+    ) -> None:
         self._database = database
         self._schema = schema
         self._edges = [Edge.of(key) for name in sorted(schema.graph) for key in schema.parents(name)] + parts
-        self._closure = Closure(database, schema, self._edges, progress)
+        store = KeyStore(bounds.memory)
+        self._closure = Closure(SqlTables(database, schema), schema, self._edges, progress, store, bounds.rows)
         self._progress = progress
         self._refused: dict[int, str] = {}
         self._warnings: list[str] = []
@@ -166,7 +193,22 @@ class _Run:
             self._add_pinned(rule, rule.keys)
             return
         with self._refusable(rule):
-            self._add_rows((row for _, rows in self._evaluated(rule) for row in rows), rule.reason)
+            if len(rule.outputs) == 1 and rule.group == 0:
+                self._add_keys(rule, self._schema.tables[rule.outputs[0].table])
+            else:
+                self._add_rows((row for _, rows in self._evaluated(rule) for row in rows), rule.reason)
+
+    def _add_keys(self, rule: Rule, table: Table) -> None:
+        """Adds the rows of a rule that is about one table alone, perhaps most of a large one."""
+        if is_housekeeping(table.name):
+            return
+        if not table.key:
+            self._closure.add(table, (() for _ in self._database.rows(rule.sql, rule.session)), rule.reason)
+            return
+        integers = integral(table)
+        rows = self._database.rows(rule.sql, rule.session, integers=integers)
+        found = (row for row in rows if row[0] is not None)
+        self._closure.add(table, found if integers else map(decoder(table), found), rule.reason)
 
     def _add_pinned(self, rule: Rule, keys: frozenset[Key]) -> None:
         """Adds the rows of these keys that are there, and notes how that compares with what the rule's SELECT gives."""
@@ -233,12 +275,15 @@ class _Run:
         return new
 
     def _add_rows(self, rows: Iterable[_Row], reason: str) -> bool:
-        found: dict[TableName, set[Key]] = defaultdict(set)
-        for name, key in rows:
-            if key is not None:
-                found[name].add(key)
-        tables = self._schema.tables
-        return any([self._closure.add(tables[name], keys, reason) for name, keys in found.items()])
+        new, waiting = False, iter(rows)
+        while page := list(islice(waiting, _PAGE)):
+            found: dict[TableName, set[Key]] = defaultdict(set)
+            for name, key in page:
+                if key is not None:
+                    found[name].add(key)
+            for name, keys in found.items():
+                new |= self._closure.add(self._schema.tables[name], keys, reason)
+        return new
 
     def _all_held(self, rows: Iterable[_Row]) -> bool:
         return all(key is None or self._closure.holds(name, key) for name, key in rows)
@@ -293,7 +338,7 @@ class _Run:
         table = self._schema.tables[name]
         if table.view is not None:
             return TableSlice(table, frozenset(), False, 0, 0)
-        total, keys = self._closure.total(name), frozenset(self._closure.keys(name))
+        total, keys = self._closure.total(name), self._closure.keys(name)
         whole = self._closure.whole(name)
         rows = total if whole else len(keys)
         return TableSlice(table, keys, whole, rows, total, self._closure.reasons(name))

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator
 from enum import StrEnum
 
 from graph import quoting
-from graph.closure import Edge
 from graph.database import Database
 from graph.keys import decode, key_columns, key_expression
+from graph.lookup import Edge
 from graph.names import TableName
 from graph.schema import Schema, Table
 from graph.slice import Key

@@ -13,10 +13,18 @@ class InputError(GraphError):
     """The caller asked for something that cannot be: an unknown table, a folder that is not ours."""
 
 
+class LimitError(InputError):
+    """A slice would have more rows than the caller allows; the message names the largest tables."""
+
+
 class ServerError(GraphError):
     """A server that cannot be reached, refuses the login or breaks the connection."""
 
     exit_code = 3
+
+
+class ConnectionLost(ServerError):
+    """The connection broke, and nobody is known to have ended it on purpose."""
 
 
 class GrantError(ServerError):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from graph.apart import Apart, Failure
 from graph.bundle import Bundle, require_writable, write_bundle
-from graph.cascade import Parts, cascade
+from graph.cascade import UNBOUNDED, Bounds, Parts, cascade
 from graph.database import Database
 from graph.documents import Judged, Meta, excluded_counts
 from graph.errors import InputError, StatementError
@@ -18,6 +18,7 @@ from graph.exclusion import excluded_by, excluded_tables, names_any
 from graph.fingerprint import take
 from graph.leaves import UNRESTRICTED, Occurrence, Resolution
 from graph.names import TableName
+from graph.restart import anew
 from graph.scan import ServerVersion, open_comments
 from graph.schema import SYSTEM_SCHEMAS, Schema, read_schema
 from graph.since import changes
@@ -77,14 +78,34 @@ def export(
     parts: Parts = Parts.MERGE,
     exclude: Collection[TableName] = (),
     progress: Progress | None = None,
+    bounds: Bounds = UNBOUNDED,
 ) -> Export:
     """Writes the bundle for recorded statements, each with the class that it got while recording.
 
     `meta.included` are the classes taken into the slice; statements that read a table of `exclude` (patterns, see
     graph.exclusion) are not. Raises InputError when there is nothing to export, the folder is not ours or a pattern
-    stands for no table, GrantError for a missing right, ServerError, ApartError; nothing is written then.
+    stands for no table, LimitError when the slice exceeds `bounds`, GrantError for a missing right, ServerError,
+    ApartError; nothing is written then.
     """
     say = progress or (lambda text: None)
+    return anew(
+        database,
+        lambda: _export(database, recorded, folder, meta, parts=parts, exclude=exclude, say=say, bounds=bounds),
+        say,
+    )
+
+
+def _export(
+    database: Database,
+    recorded: Sequence[Judged],
+    folder: Path,
+    meta: Meta,
+    *,
+    parts: Parts,
+    exclude: Collection[TableName],
+    say: Progress,
+    bounds: Bounds,
+) -> Export:
     require_writable(folder.absolute(), meta.paper)
     if not recorded:
         raise InputError(f"the recording of paper {meta.paper} is empty: no statement went through the proxy")
@@ -106,7 +127,14 @@ def export(
         rules = [rule for resolution in wanted for rule in resolution.rules]
         structure = {name for r in wanted for name in (*r.tables, *r.views)}
         slice_ = cascade(
-            database, schema, rules, parts=parts, structure=structure, without_parts=excluded, progress=progress
+            database,
+            schema,
+            rules,
+            parts=parts,
+            structure=structure,
+            without_parts=excluded,
+            progress=say,
+            bounds=bounds,
         )
         say("taking fingerprints of the rows")
         fingerprints = take(database, slice_)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from itertools import groupby
+from itertools import groupby, islice
 from typing import Any, Final, cast
 
 from graph import quoting
@@ -24,6 +24,9 @@ _LONGEST_LIST: Final = 900
 
 #: Consecutive integers are written as a range from this many on.
 _SHORTEST_RUN: Final = 3
+
+#: Keys of which conditions are made in one go, with what they have in common.
+_PART: Final = 200_000
 
 #: So many ranges stand behind one that spans them all: a server tests an OR's ranges one after the other for each row.
 _SPANNED_RANGES: Final = 32
@@ -113,6 +116,11 @@ def key_columns(table: Table) -> tuple[Column, ...]:
     return tuple(table.column(name) for name in table.key)
 
 
+def integral(table: Table) -> bool:
+    """Whether the table has a key, and all of its values are integers, also to the server."""
+    return bool(table.key) and all(_codec(column).runs for column in key_columns(table))
+
+
 def key_expression(column: Column, reference: str) -> str:
     """SQL for the value of a column that is written `reference`, exact and independent of the session."""
     return _codec(column).expression.format(reference)
@@ -154,25 +162,36 @@ def same_value(child: Column, parent: Column) -> bool:
     return child.data_type in {"decimal", "date", "datetime", "time", "year", "bit", "binary"}
 
 
-def restriction(table: Table, keys: Collection[Key], limit: int = 100_000, qualifier: str = "") -> list[str]:
+def restriction(
+    table: Table, keys: Collection[Key], limit: int = 100_000, qualifier: str = "", *, ordered: bool = False
+) -> list[str]:
     """WHERE texts of at most `limit` bytes in UTF-8 that together select exactly the rows of these keys.
 
     Each row is selected by one text only. A text is a disjunction: put it in parentheses before adding to it.
     They hold in a session whose time_zone is '+00:00', under any sql_mode that allows zero dates
     (mysqldump's, and that of `graph.database`). `qualifier` is SQL to put before column names, such as
-    an alias with a dot.
+    an alias with a dot. With `ordered` the keys come in order, equal values of a column one after the other; no more
+    than a part of them is held then.
     Empty for no keys, and for a table without a key, which can only be taken whole.
     Raises InputError when one row's condition is longer than `limit`.
     """
     columns = key_columns(table)
     if not columns or not keys:
         return []
-    tree = _tree(sorted(cast("Collection[tuple[Any, ...]]", keys)), 0, len(columns))
-    conditions = _Writer(columns, qualifier).conditions(tree, 0, limit)
+    values = cast("Collection[tuple[Any, ...]]", keys)
+    writer = _Writer(columns, qualifier)
+    parts = _parts(values if ordered else sorted(values))
+    conditions = (each for part in parts for each in writer.conditions(_tree(part, 0, len(columns)), 0, limit))
     texts = [" OR ".join(pack) for pack in _packs(conditions, limit)]
     if any(_size(text) > limit for text in texts):
         raise InputError(f"a key of table {table.name} is longer than {limit} bytes when written as SQL")
     return texts
+
+
+def _parts(keys: Iterable[tuple[Any, ...]]) -> Iterator[list[tuple[Any, ...]]]:
+    remaining = iter(keys)
+    while part := list(islice(remaining, _PART)):
+        yield part
 
 
 #: Rows that agree in the columns before: ((values of this column, what they have in common in the next

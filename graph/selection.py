@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
 from functools import lru_cache
 from typing import Final
 
 from graph.keys import restriction
+from graph.keystore import KeySet
 from graph.schema import Table
 from graph.slice import Key, Slice, TableSlice
 
@@ -39,6 +41,6 @@ def restrictions(sliced: TableSlice) -> list[str] | list[None]:
 
 
 @lru_cache(maxsize=256)
-def _written(table: Table, keys: frozenset[Key]) -> tuple[str, ...]:
+def _written(table: Table, keys: Set[Key]) -> tuple[str, ...]:
     """Fingerprints, script and review all ask; a hundred thousand keys take half a second to write."""
-    return tuple(restriction(table, keys, LONGEST_RESTRICTION))
+    return tuple(restriction(table, keys, LONGEST_RESTRICTION, ordered=isinstance(keys, KeySet)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 
 from graph.names import TableName
@@ -22,7 +22,7 @@ class TableSlice:
     """
 
     table: Table
-    keys: frozenset[Key]
+    keys: Set[Key]
     whole: bool
     rows: int
     total: int

@@ -13,11 +13,12 @@ import click
 
 from graph import verification
 from graph.bundle import open_bundle, safe_name
-from graph.cascade import Parts
+from graph.cascade import Bounds, Parts
 from graph.database import Credentials, Database, ServerAddress
 from graph.documents import Judged, Meta
 from graph.export import Export
 from graph.export import export as write_export
+from graph.keystore import DEFAULT_MEMORY
 from graph.names import TableName
 from graph.proof import prove, read_review
 from graph.runner import run_dump
@@ -80,6 +81,17 @@ _defaults_file_option = click.option(
     help="Which part tables of a master in the slice come along unasked.",
 )
 @exclude_option
+@click.option(
+    "--max-rows", metavar="N", type=click.IntRange(min=0), help="Stop, and write nothing, when the slice has more rows."
+)
+@click.option(
+    "--memory",
+    metavar="MB",
+    type=click.IntRange(min=1),
+    default=DEFAULT_MEMORY >> 20,
+    show_default=True,
+    help="Memory for the slice's keys; the rest of them waits in a temporary file.",
+)
 @click.option("--run", "run_now", is_flag=True, help="Run dump.sh at once.")
 @json_option
 @click.pass_obj
@@ -93,6 +105,8 @@ def export(
     include: frozenset[StatementClass],
     parts: str,
     exclude: tuple[TableName, ...],
+    max_rows: int | None,
+    memory: int,
     run_now: bool,
     as_json: bool,
 ) -> int:
@@ -115,8 +129,11 @@ def export(
         included=include,
     )
     folder = out or Path(safe_name(paper))
+    bounds = Bounds(memory << 20, max_rows)
     with Progress() as progress, Database.connect(address, credentials) as database:
-        made = write_export(database, recorded, folder, meta, parts=Parts(parts), exclude=exclude, progress=progress)
+        made = write_export(
+            database, recorded, folder, meta, parts=Parts(parts), exclude=exclude, progress=progress, bounds=bounds
+        )
         flavour = database.flavour
     for number, why in pins.items():
         if isinstance(why, str):

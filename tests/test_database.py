@@ -185,3 +185,56 @@ def test_the_socket(server: PrivateServer) -> None:
     server.execute(f"CREATE USER IF NOT EXISTS '{user}'@'localhost' IDENTIFIED BY 'secret'")
     with Database.connect(at, Credentials(user, "secret")) as database:
         assert database.value("SELECT 1") == "1"
+
+
+def test_integers_come_as_such(server: PrivateServer, database: str, reader: Database) -> None:
+    """Of all widths, signed and not, NULLs among them, in more than one packet of the network."""
+    digits = " UNION ALL ".join(f"SELECT {digit} AS d" for digit in range(10))
+    server.execute(
+        f"CREATE TABLE {database}.t (a bigint unsigned PRIMARY KEY, b tinyint, c smallint NULL, d mediumint unsigned,"
+        " e int unsigned NULL, f bigint, y year)",
+        f"INSERT INTO {database}.t SELECT n, n % 100 - 50, IF(n % 7, -n, NULL), n * 100, IF(n % 5, 4294967295, NULL),"
+        f" -n, 2000 FROM (SELECT x.d + 10 * y.d + 100 * z.d + 1000 * v.d AS n FROM ({digits}) x JOIN ({digits}) y"
+        f" JOIN ({digits}) z JOIN ({digits}) v) numbers",
+        f"INSERT INTO {database}.t VALUES (18446744073709551615, -128, 32767, 16777215, 0, -9223372036854775808, 1901)",
+    )
+    sql = f"SELECT a, b, c, d, e, f, y, c IS NULL FROM {database}.t ORDER BY a"
+    found = list(reader.rows(sql, integers=True))
+    expected = [tuple(None if value is None else int(value) for value in row) for row in reader.rows(sql)]
+    assert len(found) == 10_001 and found == expected
+    rows = reader.rows(sql, Session(database), integers=True)
+    assert next(rows) == expected[0]
+    rows.close()  # type: ignore[attr-defined]
+    assert reader.value("SELECT 1") == "1"
+
+
+def test_what_is_no_integer_comes_as_text_does(database: str, reader: Database) -> None:
+    assert list(reader.rows("SELECT CAST('7' AS CHAR), 3.0 + 0 > 1", integers=True)) == [(7, 1)]
+    with pytest.raises(StatementError, match=r"1146|1051"):
+        list(reader.rows(f"SELECT a FROM {database}.nothing", integers=True))
+
+
+@pytest.mark.parametrize("integers", [False, True])
+def test_an_abandoned_answer_is_not_read_to_its_end(server: PrivateServer, database: str, integers: bool) -> None:
+    """A hundred million rows would take longer than any test."""
+    digits = " UNION ALL ".join(f"SELECT {digit} AS d" for digit in range(10))
+    server.execute(
+        f"CREATE TABLE {database}.t (a int PRIMARY KEY)",
+        f"INSERT INTO {database}.t SELECT x.d + 10 * y.d FROM ({digits}) x JOIN ({digits}) y",
+    )
+    many = " JOIN ".join(f"{database}.t t{number}" for number in range(4))
+    with Database.connect(address(server), Credentials(server.user, server.password)) as source:
+        rows = source.rows(f"SELECT t0.a, t1.a FROM {many}", integers=integers)
+        assert len(next(rows)) == 2
+        source.abandon()
+        rows.close()  # type: ignore[attr-defined]
+
+
+def test_a_new_connection_has_the_same_settings(reader: Database) -> None:
+    before = next(reader.rows(SETTINGS)), reader.value("SELECT CONNECTION_ID()")
+    reader.abandon()
+    with pytest.raises(ServerError):
+        reader.value("SELECT 1")
+    reader.reconnect()
+    assert next(reader.rows(SETTINGS)) == before[0]
+    assert reader.value("SELECT CONNECTION_ID()") != before[1]

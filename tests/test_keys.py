@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import subprocess
+from collections import Counter
 from collections.abc import Sequence
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
+from unittest import mock
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -83,6 +86,21 @@ def test_every_text_keeps_the_limit_and_the_texts_share_the_keys(keys: frozenset
                 values = {"a": a, "b": b, "c": c}
                 held = sum(bool(eval(condition, {"between": between}, values)) for condition in conditions)
                 assert held == ((a, c, b) in keys)
+
+
+@given(KEYS, st.integers(1, 7), st.integers(90, 400))
+def test_keys_in_order_are_written_a_part_at_a_time(keys: frozenset[tuple[Any, ...]], part: int, limit: int) -> None:
+    with mock.patch("graph.keys._PART", part):
+        texts = restriction(keyed(A, C, B), sorted(keys), limit=limit, ordered=True)
+    assert all(len(text.encode()) <= limit for text in texts)
+    conditions = [compile(as_python(text), "where", "eval") for text in texts]
+    held = Counter(
+        key
+        for key in itertools.product(range(31), "abé", range(31))
+        for condition in conditions
+        if eval(condition, {"between": between}, dict(zip("acb", key, strict=True)))
+    )
+    assert held == Counter(keys)
 
 
 def between(value: int, first: int, last: int) -> bool:
