@@ -1,4 +1,4 @@
-"""`read` and `resolve` in a process of their own, with limits on time, memory and depth for each statement.
+"""`read`, `resolve` and `joins` in a process of their own, with limits on time, memory and depth for each statement.
 
 A parser written in C does not notice a signal, and one that recurses too deeply may take its process along: so
 statements are read in a child that can be killed. What exceeds the limits comes back as a `Failure` with the reason,
@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
 from graph.errors import GraphError
-from graph.leaves import Reading, Resolution, read, resolve
+from graph.leaves import Join, Reading, Resolution, joins, read, resolve
 from graph.schema import Schema
 from graph.statement import Session, Statement
 
@@ -47,7 +47,7 @@ _TOO_LARGE = (
     "reading it needs more memory or nesting than djproxy allows; ask for less at a time, in several statements"
 )
 
-Call = tuple[Literal["read"], str, Session] | tuple[Literal["resolve"], Statement]
+Call = tuple[Literal["read"], str, Session] | tuple[Literal["resolve", "joins"], Statement]
 
 
 class ApartError(GraphError):
@@ -73,7 +73,7 @@ class Failure:
 class _Answer:
     """`last`: the child ends after it."""
 
-    result: Reading | Resolution | Failure
+    result: Reading | Resolution | tuple[Join, ...] | Failure
     last: bool = False
 
 
@@ -98,6 +98,10 @@ class Apart:
     def resolve(self, statements: Iterable[Statement]) -> Iterator[Resolution | Failure]:
         """`graph.leaves.resolve` of each under the schema in use, in order. Raises ApartError."""
         yield from self._map(("resolve", statement) for statement in statements)
+
+    def joins(self, statements: Iterable[Statement]) -> Iterator[tuple[Join, ...] | Failure]:
+        """`graph.leaves.joins` of each under the schema in use, in order. Raises ApartError."""
+        yield from self._map(("joins", statement) for statement in statements)
 
     def _map(self, calls: Iterable[Call]) -> Iterator[Any]:
         """The answers in order; some calls are under way while one is awaited, so that neither side waits."""
@@ -253,7 +257,7 @@ def _answer(call: Call, schema: Schema | None) -> _Answer:
             return _Answer(read(call[1], call[2]))
         if schema is None:
             return _Answer(Failure("there is no schema to resolve it under"))
-        return _Answer(resolve(call[1], schema))
+        return _Answer(joins(call[1], schema) if call[0] == "joins" else resolve(call[1], schema))
     except RecursionError:
         return _Answer(Failure(_TOO_LARGE))
     except MemoryError:

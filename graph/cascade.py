@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence, Set
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import islice
 from typing import Any, Final
 
@@ -20,13 +21,14 @@ from graph.errors import InputError, LimitError, StatementError
 from graph.keys import decoder, integral, key_columns, key_expression
 from graph.keystore import DEFAULT_MEMORY, KeyStore
 from graph.leaves.rules import Output, Role, Rule, RuleKind
+from graph.limits import Limits, Within
 from graph.lookup import Edge, SqlTables
 from graph.names import TableName
 from graph.schema import Schema, Table, require_select, view_tables
 from graph.slice import Key, PinCheck, Slice, TableSlice
 from graph.statement import Session
 
-__all__ = ["Bounds", "Parts", "cascade", "leaf_rule"]
+__all__ = ["Bounds", "Parts", "all_edges", "cascade", "leaf_rule"]
 
 #: So many rows of a rule at a time wait for being added.
 _PAGE: Final = 20_000
@@ -67,29 +69,62 @@ def cascade(
     parts: Parts = Parts.MERGE,
     structure: Iterable[TableName] = (),
     without_parts: Collection[TableName] = (),
+    within: Collection[Within] = (),
+    leave_out: Collection[TableName] = (),
     progress: Callable[[str], None] | None = None,
     bounds: Bounds = UNBOUNDED,
 ) -> Slice:
     """The least slice that holds what the rules ask for and is closed under foreign keys and `parts`.
 
     `structure` names tables and views that are needed even without rows, `without_parts` tables whose rows do not come
-    along as parts. It is computed in one snapshot;
-    within `database.snapshot()`, in that one.
+    along as parts; `within` are limits, see graph.limits, `leave_out` tables of which no row is taken.
+    It is computed in one snapshot; within `database.snapshot()`, in that one.
     Raises InputError for a rule about an unknown table or a view, GrantError for a missing right before
     anything is computed, ServerError when the connection breaks, LimitError as soon as there are more rows
     than `bounds` allows; then the connection is closed, since an answer may be under way. A rule that the
     server refuses ends nothing: see `Slice.refused`.
     """
     with database.snapshot():
-        edges = [edge for edge in part_edges(schema, parts) if edge.target not in without_parts]
-        run = _Run(database, schema, edges, progress or (lambda text: None), bounds)
-        run.check(rules, structure)
-        try:
-            run.settle(rules)
-            return run.slice(rules, structure)
-        except LimitError:
-            database.abandon()
-            raise
+        edges = [
+            edge
+            for edge in all_edges(schema, parts, without_parts)
+            if edge.source not in leave_out and edge.target not in leave_out
+        ]
+        say = progress or (lambda text: None)
+        tables, store = SqlTables(database, schema), KeyStore(bounds.memory)
+        limits = None
+        if within or leave_out:
+            new = partial(Closure, tables, schema, edges, lambda text: None, store)
+            limits = Limits(database, schema, edges, within, leave_out, new)
+        bounded = Closure(tables, schema, edges, say, store, bounds.rows)
+        if not within:
+            run = _Run(database, schema, edges, bounded, say, limits)
+            run.check(rules, structure)
+            return _within_bounds(database, run, rules, structure)
+        assert limits is not None
+        asked = _Run(database, schema, edges, Closure(tables, schema, edges, say, store), say)
+        asked.check(rules, [*structure, *limits.tables])
+        asked.settle(rules)
+        say("looking for the rows that limits allow")
+        limits.judge(asked.closure)
+        found = _within_bounds(database, _Run(database, schema, edges, bounded, say, limits), rules, structure)
+        return replace(found, warnings=(*limits.warnings(asked.closure), *found.warnings))
+
+
+def _within_bounds(database: Database, run: _Run, rules: Sequence[Rule], structure: Iterable[TableName]) -> Slice:
+    """The slice of a run; the connection is closed when it grows too large, since an answer may be under way."""
+    try:
+        run.settle(rules)
+        return run.slice(rules, structure)
+    except LimitError:
+        database.abandon()
+        raise
+
+
+def all_edges(schema: Schema, parts: Parts, without_parts: Collection[TableName] = ()) -> list[Edge]:
+    """What brings further rows into a slice: foreign keys, and the parts of masters."""
+    declared = [Edge.of(key) for name in sorted(schema.graph) for key in schema.parents(name)]
+    return declared + [edge for edge in part_edges(schema, parts) if edge.target not in without_parts]
 
 
 #: A row of a table by its key; None is no row at all.
@@ -109,6 +144,10 @@ class _Awaiting:
 
 #: Rows that may be the witness, by the conditions that ask for one.
 _Choices = dict[tuple[_Row, ...], list[tuple[_Row, ...]]]
+
+
+#: Rows of which limits are asked at once.
+_LARGEST_BATCH = 10_000
 
 
 class _Reader:
@@ -133,17 +172,29 @@ class _Reader:
 
 class _Run:
     def __init__(
-        self, database: Database, schema: Schema, parts: list[Edge], progress: Callable[[str], None], bounds: Bounds
+        self,
+        database: Database,
+        schema: Schema,
+        edges: list[Edge],
+        closure: Closure,
+        progress: Callable[[str], None],
+        limits: Limits | None = None,
     ) -> None:
         self._database = database
         self._schema = schema
-        self._edges = [Edge.of(key) for name in sorted(schema.graph) for key in schema.parents(name)] + parts
-        store = KeyStore(bounds.memory)
-        self._closure = Closure(SqlTables(database, schema), schema, self._edges, progress, store, bounds.rows)
+        self._edges = edges
+        self._closure = closure
+        self._limits = limits
+        self._lost: dict[int, dict[TableName, set[Key]]] = defaultdict(lambda: defaultdict(set))
         self._progress = progress
         self._refused: dict[int, str] = {}
         self._warnings: list[str] = []
         self._pins: list[PinCheck] = []
+
+    @property
+    def closure(self) -> Closure:
+        """The rows that are held."""
+        return self._closure
 
     def check(self, rules: Sequence[Rule], structure: Iterable[TableName]) -> None:
         """Raises InputError for tables that no rule may be about, GrantError for one that cannot be read."""
@@ -186,17 +237,17 @@ class _Run:
             exported.add(lineage.name)
         tables = {name: self._table_slice(name) for name in self._ordered(exported)}
         warnings = (*self._warnings, *self._closure.warnings)
-        return Slice(self._schema, tables, warnings, self._refused, tuple(self._pins))
+        return Slice(self._schema, tables, warnings, self._refused, tuple(self._pins), lost=self._still_lost())
 
     def _add_leaf(self, rule: Rule) -> None:
         if rule.keys is not None:
             self._add_pinned(rule, rule.keys)
             return
         with self._refusable(rule):
-            if len(rule.outputs) == 1 and rule.group == 0:
+            if self._limits is None and len(rule.outputs) == 1 and rule.group == 0:
                 self._add_keys(rule, self._schema.tables[rule.outputs[0].table])
             else:
-                self._add_rows((row for _, rows in self._evaluated(rule) for row in rows), rule.reason)
+                self._add_rows((row for _, rows in self._evaluated(rule) for row in rows), rule)
 
     def _add_keys(self, rule: Rule, table: Table) -> None:
         """Adds the rows of a rule that is about one table alone, perhaps most of a large one."""
@@ -215,7 +266,7 @@ class _Run:
         (output,) = rule.outputs
         table = self._schema.tables[output.table]
         found = self._closure.existing(table, keys)
-        self._closure.add(table, found, rule.reason)
+        self._closure.add(table, self._permitted(table, found, rule), rule.reason)
         # A key may be written otherwise now and be the same to its collation.
         missing = max(0, len(keys - found) - len(found - keys))
         check = PinCheck(rule.statement, table.name, len(keys), missing)
@@ -252,7 +303,7 @@ class _Run:
             else:
                 still.append(item)
         awaiting[:] = still
-        return self._add_rows(targets, rule.reason)
+        return self._add_rows(targets, rule)
 
     def _choices(self, rule: Rule) -> _Choices:
         """For each set of conditions of a witness rule the rows of which one is enough."""
@@ -271,19 +322,67 @@ class _Run:
         for conditions in [each for each in choices if self._all_held(each)]:
             candidates = choices.pop(conditions)
             if not any(map(self._all_held, candidates)):
-                new |= self._add_rows(candidates[0], rule.reason)
+                new |= self._add_rows(self._choice(candidates, rule), rule)
         return new
 
-    def _add_rows(self, rows: Iterable[_Row], reason: str) -> bool:
-        new, waiting = False, iter(rows)
+    def _choice(self, candidates: list[tuple[_Row, ...]], rule: Rule) -> tuple[_Row, ...]:
+        """The first candidate that limits let in as a whole; none when there is no such, and the first one is lost."""
+        if self._limits is None:
+            return candidates[0]
+        start, size = 0, 1
+        while batch := candidates[start : start + size]:
+            allowed = self._allowed(row for rows in batch for row in rows)
+            for rows in batch:
+                if all(key is None or key in allowed[name] or self._closure.holds(name, key) for name, key in rows):
+                    return rows
+            # To ask for many at once costs little more than for one.
+            start, size = start + size, min(size * 10, _LARGEST_BATCH)
+        for name, key in candidates[0]:
+            if key is not None:
+                self._permitted(self._schema.tables[name], {key}, rule)
+        return ()
+
+    def _allowed(self, rows: Iterable[_Row]) -> dict[TableName, Set[Key]]:
+        assert self._limits is not None
+        found: dict[TableName, set[Key]] = defaultdict(set)
+        for name, key in rows:
+            if key is not None and not self._closure.holds(name, key):
+                found[name].add(key)
+        kept = {name: self._limits.allowed(self._schema.tables[name], keys) for name, keys in found.items()}
+        return defaultdict(frozenset, kept)
+
+    def _add_rows(self, rows: Iterable[_Row], rule: Rule) -> bool:
+        # Limits may ask the server, which is busy as long as it answers.
+        new, waiting = False, iter(rows if self._limits is None else list(rows))
         while page := list(islice(waiting, _PAGE)):
             found: dict[TableName, set[Key]] = defaultdict(set)
             for name, key in page:
                 if key is not None:
                     found[name].add(key)
             for name, keys in found.items():
-                new |= self._closure.add(self._schema.tables[name], keys, reason)
+                table = self._schema.tables[name]
+                new |= self._closure.add(table, self._permitted(table, keys, rule), rule.reason)
         return new
+
+    def _permitted(self, table: Table, keys: Set[Key], rule: Rule) -> Set[Key]:
+        """The rows that limits let in; the others are lost to the rule's statement."""
+        if self._limits is None:
+            return keys
+        kept = self._limits.allowed(table, keys)
+        if len(kept) < len(keys) and rule.statement is not None:
+            self._lost[rule.statement][table.name] |= keys - kept
+        elif len(kept) < len(keys):
+            self._warnings.append(f"limits keep {len(keys) - len(kept)} rows of {table.name} out ({rule.reason})")
+        return kept
+
+    def _still_lost(self) -> dict[int, dict[TableName, int]]:
+        """What limits kept out and no other row brought in, by statement."""
+        found: dict[int, dict[TableName, int]] = {}
+        for statement, tables in self._lost.items():
+            for name, keys in sorted(tables.items()):
+                if lost := sum(not self._closure.holds(name, key) for key in keys):
+                    found.setdefault(statement, {})[name] = lost
+        return found
 
     def _all_held(self, rows: Iterable[_Row]) -> bool:
         return all(key is None or self._closure.holds(name, key) for name, key in rows)

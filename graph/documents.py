@@ -15,7 +15,7 @@ from graph.names import TableName
 from graph.schema import ForeignKey, Table
 from graph.script import foreign_keys_of, use
 from graph.selection import present, restrictions
-from graph.slice import PinCheck, Slice, TableSlice
+from graph.slice import Dangling, PinCheck, Slice, TableSlice
 from graph.statement import Session, Statement, StatementClass
 
 FORMAT: Final = "djproxy bundle"
@@ -29,6 +29,7 @@ class Judged:
     `answers` is the SELECT that the slice answers for it, where that is not the statement itself (the SELECT of an
     `INSERT … SELECT`). `pinned` says whether its rows are those that its recorded results named. `excluded` are the
     tables that keep it out of the slice because the export was told to leave them out; its class stays what it is.
+    `lost` counts by table the rows that it needs and that limits keep out: the slice does not answer it.
     """
 
     statement: Statement
@@ -38,6 +39,7 @@ class Judged:
     answers: str | None = None
     pinned: bool = False
     excluded: tuple[TableName, ...] = ()
+    lost: tuple[tuple[TableName, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +83,7 @@ def review(
                 for name, number in sorted(excluded_counts(statements).items())
             ],
             "tables": [_reviewed_table(s, slice_, fingerprints) for s in slice_.tables.values()],
+            "dangling": [dangling_document(each) for each in slice_.dangling],
             "pins": [pin_document(check) for check in slice_.pins],
             "changes": [asdict(change) for change in slice_.changes],
             "statements": [_reviewed_statement(judged) for judged in statements],
@@ -104,8 +107,14 @@ def manifest(slice_: Slice, meta: Meta, checksums: Mapping[str, str | None]) -> 
             "rows": slice_.rows,
             "tables": [_published_table(sliced) for sliced in present(slice_)],
             "foreign_keys": [_foreign_key(key) for key in foreign_keys_of(slice_)],
+            "dangling": [dangling_document(each) for each in slice_.dangling],
         }
     )
+
+
+def dangling_document(gap: Dangling) -> dict[str, Any]:
+    """Rows that refer to what is left out, as documents have it."""
+    return {"foreign_key": _foreign_key(gap.foreign_key), "rows": gap.rows, "reason": gap.reason}
 
 
 def queries(statements: Iterable[Judged], included: frozenset[StatementClass]) -> str:
@@ -117,7 +126,7 @@ def queries(statements: Iterable[Judged], included: frozenset[StatementClass]) -
     current: list[str] = []
     seen: set[tuple[str, ...]] = set()
     for judged in statements:
-        if judged.kind not in included or judged.excluded:
+        if judged.kind not in included or judged.excluded or judged.lost:
             continue
         session = judged.statement.session
         settings = list(_settings(session))
@@ -142,6 +151,17 @@ def published_text(sql: str) -> str:
 def excluded_counts(statements: Iterable[Judged]) -> Counter[TableName]:
     """How many statements each excluded table keeps out of the slice; a statement may name several."""
     return Counter(name for judged in statements for name in judged.excluded)
+
+
+def limited(statements: Iterable[Judged]) -> list[Judged]:
+    """The statements that lose rows to limits, one for each text and what it loses."""
+    found = {(judged.statement.sql, judged.statement.session.schema, judged.lost): judged for judged in statements}
+    return [judged for judged in found.values() if judged.lost]
+
+
+def lost_document(judged: Judged) -> list[dict[str, Any]]:
+    """What limits keep out of a statement's rows, as documents have it."""
+    return [{"schema": name.schema, "name": name.name, "rows": rows} for name, rows in judged.lost]
 
 
 def structure_digest(table: Table) -> str:
@@ -184,6 +204,7 @@ def _reviewed_statement(judged: Judged) -> dict[str, Any]:
         "answers": judged.answers,
         "pinned": judged.pinned,
         "excluded": [list(name) for name in judged.excluded],
+        "lost": lost_document(judged),
         "recorded": None if recorded is None else asdict(recorded),
         "session": {
             "schema": session.schema,
@@ -227,6 +248,7 @@ def _foreign_key(key: ForeignKey) -> dict[str, Any]:
         "child_columns": list(key.child_columns),
         "parent": list(key.parent),
         "parent_columns": list(key.parent_columns),
+        **({} if key.declared else {"declared": False}),
     }
 
 

@@ -5,17 +5,23 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import closing, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
+from graph import notices
 from graph.apart import Apart, Failure
 from graph.bundle import Bundle, require_writable, write_bundle
-from graph.cascade import UNBOUNDED, Bounds, Parts, cascade
+from graph.cascade import UNBOUNDED, Bounds, Parts, all_edges, cascade
+from graph.dangling import dangling
 from graph.database import Database
-from graph.documents import Judged, Meta, excluded_counts
+from graph.decisions import NOTHING, Decisions, extended, whole_rules
+from graph.decisions import left_out as left_out_tables
+from graph.documents import Judged, Meta, excluded_counts, limited
 from graph.errors import InputError, StatementError
 from graph.exclusion import excluded_by, excluded_tables, names_any
 from graph.fingerprint import take
+from graph.grants import missing_grants, without
 from graph.leaves import UNRESTRICTED, Occurrence, Resolution
 from graph.names import TableName
 from graph.restart import anew
@@ -59,6 +65,11 @@ class Export:
         ]
 
     @property
+    def limited(self) -> list[Judged]:
+        """The statements of which limits keep rows out of the slice, each text once."""
+        return limited(self.statements)
+
+    @property
     def missing(self) -> int:
         """How many rows that recorded results named are no longer in the source."""
         return sum(check.missing for check in self.slice.pins)
@@ -77,20 +88,32 @@ def export(
     *,
     parts: Parts = Parts.MERGE,
     exclude: Collection[TableName] = (),
+    decisions: Decisions = NOTHING,
     progress: Progress | None = None,
     bounds: Bounds = UNBOUNDED,
 ) -> Export:
     """Writes the bundle for recorded statements, each with the class that it got while recording.
 
     `meta.included` are the classes taken into the slice; statements that read a table of `exclude` (patterns, see
-    graph.exclusion) are not. Raises InputError when there is nothing to export, the folder is not ours or a pattern
-    stands for no table, LimitError when the slice exceeds `bounds`, GrantError for a missing right, ServerError,
-    ApartError; nothing is written then.
+    graph.exclusion) are not; see graph.decisions for the others. Raises InputError when there is nothing to export, the
+    folder is not ours, a pattern stands for no table or a decision cannot be carried out, LimitError when the
+    slice exceeds `bounds`, GrantError for a missing right, ServerError, ApartError; nothing is written then.
     """
     say = progress or (lambda text: None)
     return anew(
         database,
-        lambda: _export(database, recorded, folder, meta, parts=parts, exclude=exclude, say=say, bounds=bounds),
+        partial(
+            _export,
+            database,
+            recorded,
+            folder,
+            meta,
+            parts=parts,
+            exclude=exclude,
+            decisions=decisions,
+            say=say,
+            bounds=bounds,
+        ),
         say,
     )
 
@@ -103,51 +126,118 @@ def _export(
     *,
     parts: Parts,
     exclude: Collection[TableName],
+    decisions: Decisions,
     say: Progress,
     bounds: Bounds,
 ) -> Export:
     require_writable(folder.absolute(), meta.paper)
-    if not recorded:
-        raise InputError(f"the recording of paper {meta.paper} is empty: no statement went through the proxy")
     with closing(Apart()) as apart, database.snapshot():
-        say("reading the schema")
-        occurrences = _occurrences(recorded, apart)
-        named = _named_tables(recorded, meta.included, occurrences, exclude)
-        # Of what is excluded only the names are read: it needs no right to SELECT.
-        schema = read_schema(database, [*named, *(TableName(each.schema, "") for each in exclude)])
-        excluded = excluded_tables(exclude, schema)
-        apart.use(schema)
-        _require_visible(database, schema, (name for name, taken in named.items() if taken))
-        own_mode = str(database.value("SELECT @@GLOBAL.sql_mode"))
-        resolutions = _resolve_all(recorded, apart, schema, meta.included, own_mode, say)
-        left_out = _exclude(recorded, resolutions, occurrences, excluded, schema, meta.included)
-        wanted = _needed(resolutions)
-        if not any(resolution.rules for resolution in wanted):
-            raise InputError(_nothing_to_export(recorded, resolutions, meta.paper, left_out))
-        rules = [rule for resolution in wanted for rule in resolution.rules]
-        structure = {name for r in wanted for name in (*r.tables, *r.views)}
-        slice_ = cascade(
+        made = compute(
             database,
-            schema,
-            rules,
+            apart,
+            recorded,
+            meta,
             parts=parts,
-            structure=structure,
-            without_parts=excluded,
-            progress=say,
+            exclude=exclude,
+            decisions=decisions,
+            say=say,
             bounds=bounds,
         )
         say("taking fingerprints of the rows")
-        fingerprints = take(database, slice_)
-        statements = tuple(_judge(judged, resolutions, slice_, left_out) for judged in recorded)
-        changed = tuple(changes(database, _comparable(statements, meta.included, slice_), say))
+        fingerprints = take(database, made.slice)
+        changed = tuple(changes(database, _comparable(made.statements, meta.included, made.slice), say))
+    slice_ = replace(made.slice, changes=changed)
+    bundle = write_bundle(folder, slice_, made.statements, meta, fingerprints)
+    return Export(bundle, slice_, made.statements)
+
+
+@dataclass(frozen=True, slots=True)
+class Computed:
+    """What an export decides before it writes anything.
+
+    `unrestricted` has for each table that a statement takes whole the first such statement, `missing` what the account
+    lacks for each table that it may not read.
+    """
+
+    slice: Slice
+    statements: tuple[Judged, ...]
+    unrestricted: Mapping[TableName, int]
+    missing: Mapping[TableName, str] = field(default_factory=dict)
+
+
+def compute(
+    database: Database,
+    apart: Apart,
+    recorded: Sequence[Judged],
+    meta: Meta,
+    *,
+    parts: Parts,
+    exclude: Collection[TableName],
+    decisions: Decisions,
+    say: Progress,
+    bounds: Bounds = UNBOUNDED,
+    forgiving: bool = False,
+) -> Computed:
+    """The slice of recorded statements, in the database's snapshot. Raises as `export` does.
+
+    With `forgiving` no missing right ends it: the slice then lacks the rows of what may not be read.
+    """
+    exclude, within = [*exclude, *decisions.exclude], decisions.within
+    if not recorded:
+        raise InputError(f"the recording of paper {meta.paper} is empty: no statement went through the proxy")
+    say("reading the schema")
+    occurrences = _occurrences(recorded, apart)
+    named = _named_tables(recorded, meta.included, occurrences, exclude)
+    # Of what is excluded only the names are read: it needs no right to SELECT.
+    names = [*named, *(TableName(each.schema, "") for each in exclude), *(each.table for each in within)]
+    names += decisions.schemas
+    schema = read_schema(database, names, checked=not forgiving)
+    excluded = excluded_tables(exclude, schema)
+    full, without_rows = extended(schema, decisions), left_out_tables(schema, decisions)
+    # Statements are resolved without the plan's foreign keys, and without those that lead to what is left out: their
+    # rows must not rest on these.
+    apart.use(schema.cut(without_rows))
+    missing: dict[TableName, str] = {}
+    if forgiving:
+        needed = [name for name, taken in named.items() if taken or schema.find(*name) is not None]
+        needed += [named.table for named in decisions.whole]
+        missing = missing_grants(database, full, needed, all_edges(full, parts))
+    else:
+        _require_visible(database, schema, (name for name, taken in named.items() if taken))
+    own_mode = str(database.value("SELECT @@GLOBAL.sql_mode"))
+    resolutions = _resolve_all(recorded, apart, schema, meta.included, own_mode, say)
+    for text, resolution in resolutions.items():
+        if lacking := [missing[name] for name in resolution.tables if name in missing]:
+            resolutions[text] = Resolution(StatementClass.UNRESOLVED, lacking[0])
+    left_out = _exclude(recorded, resolutions, occurrences, excluded, schema, meta.included)
+    wanted = _needed(resolutions)
+    rules = [rule for resolution in wanted for rule in resolution.rules]
+    rules += [rule for rule in whole_rules(schema, decisions) if rule.outputs[0].table not in missing]
+    if not missing and not rules:
+        raise InputError(notices.nothing_to_export(recorded, resolutions.values(), meta.paper, left_out.values()))
+    structure = {name for r in wanted for name in (*r.tables, *r.views)}
+    slice_ = cascade(
+        database,
+        without(full, missing) if missing else full,
+        rules,
+        parts=parts,
+        structure=structure,
+        without_parts=excluded,
+        within=within,
+        leave_out=without_rows,
+        progress=say,
+        bounds=bounds,
+    )
+    statements = tuple(_judge(judged, resolutions, slice_, left_out) for judged in recorded)
+    unrestricted = _unrestricted(recorded, resolutions, meta.included)
     warnings = [
-        *_unrestricted(recorded, resolutions, slice_, meta.included),
-        *_needed_anyway(excluded, slice_),
-        *_needless(exclude, schema, left_out),
+        *notices.taken_whole(unrestricted, slice_),
+        *notices.needed_anyway(excluded, slice_),
+        *notices.needless(exclude, schema, left_out.values()),
     ]
-    slice_ = replace(slice_, warnings=(*slice_.warnings, *warnings), changes=changed)
-    bundle = write_bundle(folder, slice_, statements, meta, fingerprints)
-    return Export(bundle, slice_, statements)
+    gaps = tuple(dangling(database, slice_, without_rows))
+    slice_ = replace(slice_, warnings=(*slice_.warnings, *warnings), dangling=gaps)
+    return Computed(slice_, statements, unrestricted, missing)
 
 
 def _occurrences(recorded: Sequence[Judged], apart: Apart) -> dict[_Text, tuple[Occurrence, ...]]:
@@ -225,7 +315,7 @@ def _resolve_all(
             else:
                 found[text] = known
     server = ServerVersion.of(schema.server_version)
-    answers = apart.resolve(_readable(judged.statement, own_mode, server) for judged in asked.values())
+    answers = apart.resolve(readable(judged.statement, own_mode, server) for judged in asked.values())
     for number, ((text, judged), answer) in enumerate(zip(asked.items(), answers, strict=True)):
         if number % 200 == 0:
             say(f"statement {number + 1} of {len(asked)}")
@@ -270,7 +360,7 @@ def _known(judged: Judged, included: Collection[StatementClass]) -> Resolution |
     return None
 
 
-def _readable(statement: Statement, own_mode: str, server: ServerVersion | None) -> Statement:
+def readable(statement: Statement, own_mode: str, server: ServerVersion | None) -> Statement:
     """The statement with the sql_mode that it had, and executable comments as the server read them."""
     session = statement.session
     if session.sql_mode is None:
@@ -301,74 +391,21 @@ def _exclude(
     return found
 
 
-def _needed_anyway(excluded: Collection[TableName], slice_: Slice) -> list[str]:
-    """A warning for each excluded table whose rows other rows need: foreign keys never break silently."""
-    found = [slice_.tables[name] for name in sorted(excluded) if name in slice_.tables and slice_.tables[name].rows]
-    return [
-        f"the slice holds {_counted(sliced.rows)} of the excluded table {sliced.table.name} all the same, since other"
-        f" rows need them ({'; '.join(sliced.reasons)})"
-        for sliced in found
-    ]
-
-
-def _needless(
-    exclude: Collection[TableName], schema: Schema, left_out: Mapping[_Text, tuple[TableName, ...]]
-) -> list[str]:
-    """A warning for each pattern that kept nothing out: perhaps it is misspelled."""
-    read_tables = {name for names in left_out.values() for name in names}
-    return [
-        f"no statement of the slice reads {each}: excluding it kept none out"
-        for each in exclude
-        if read_tables.isdisjoint(excluded_tables([each], schema))
-    ]
-
-
-def _counted(rows: int) -> str:
-    return f"{rows} row{'' if rows == 1 else 's'}"
-
-
 def _needed(resolutions: dict[_Text, Resolution]) -> list[Resolution]:
     return [resolution for resolution in resolutions.values() if resolution.rules]
 
 
 def _unrestricted(
-    recorded: Sequence[Judged],
-    resolutions: dict[_Text, Resolution],
-    slice_: Slice,
-    included: Collection[StatementClass],
-) -> list[str]:
-    """A warning for each table that a statement takes whole, whoever put its rows there."""
+    recorded: Sequence[Judged], resolutions: dict[_Text, Resolution], included: Collection[StatementClass]
+) -> dict[TableName, int]:
+    """Each table that a statement takes whole, whoever put its rows there, with the first such statement."""
     found: dict[TableName, int] = {}
     for judged in recorded:
         resolution = resolutions[_text(judged)]
         if resolution.statement_class in included and UNRESTRICTED in resolution.reason:
             for name in resolution.tables:
                 found.setdefault(name, judged.statement.id)
-    return [
-        f"all of {name} ({_counted(slice_.tables[name].rows)}) is in the slice: statement {number} fetches it without"
-        " a restriction"
-        for name, number in found.items()
-    ]
-
-
-def _nothing_to_export(
-    recorded: Sequence[Judged],
-    resolutions: dict[_Text, Resolution],
-    paper: str,
-    left_out: Mapping[_Text, tuple[TableName, ...]],
-) -> str:
-    if left_out:
-        tables = ", ".join(sorted({str(name) for names in left_out.values() for name in names}))
-        return f"nothing of paper {paper} is left to export: its statements read what is excluded ({tables})"
-    unresolved = [r for r in resolutions.values() if r.statement_class is StatementClass.UNRESOLVED]
-    if unresolved:
-        return (
-            f"none of the {len(recorded)} statements of paper {paper} can be exported; the first of "
-            f"{len(unresolved)} unresolved ones: {unresolved[0].reason}"
-        )
-    classes = Counter(str(judged.kind) for judged in recorded)
-    counts = ", ".join(f"{number} {name}" for name, number in sorted(classes.items()))
-    return f"the recording of paper {paper} holds no data to export ({counts}); see djproxy show, and --include"
+    return found
 
 
 def _judge(
@@ -391,6 +428,7 @@ def _judge(
         answers=resolution.replay,
         pinned=any(rule.keys is not None for rule in resolution.rules),
         excluded=left_out.get(_text(judged), ()),
+        lost=tuple((name, rows) for number in ids for name, rows in slice_.lost.get(number, {}).items()),
     )
 
 

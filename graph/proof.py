@@ -25,7 +25,8 @@ class Review:
 
     `statements` are the SELECTs that the copy must answer, each once, in the order of queries.sql; `left_out` counts
     the others by class; `excluded` has for each statement that excluded tables keep out these tables; `tables` maps
-    each base table to its rows in the slice; `pins` compares pinned rows with the source as it was at the export.
+    each base table to its rows in the slice; `pins` compares pinned rows with the source as it was at the export;
+    `limited` counts the statements that limits keep rows from.
     """
 
     paper: str
@@ -36,6 +37,7 @@ class Review:
     tables: Mapping[TableName, int]
     excluded: tuple[tuple[TableName, ...], ...] = ()
     pins: tuple[PinCheck, ...] = ()
+    limited: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,10 +119,14 @@ def _review(document: Mapping[str, Any]) -> Review:
     left_out: Counter[StatementClass] = Counter()
     unresolved = []
     excluded = []
+    limited = 0
     for item in document["statements"]:
         kind = StatementClass(item["class"])
         if left := item.get("excluded"):
             excluded.append(tuple(TableName(*name) for name in left))
+            continue
+        if item.get("lost"):
+            limited += 1
             continue
         if kind is StatementClass.UNRESOLVED:
             unresolved.append(item["reason"])
@@ -148,6 +154,7 @@ def _review(document: Mapping[str, Any]) -> Review:
         tables,
         tuple(excluded),
         tuple(_pin_check(item) for item in document.get("pins", ())),
+        limited,
     )
 
 

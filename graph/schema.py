@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 import networkx as nx
@@ -60,13 +60,14 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class ForeignKey:
-    """One constraint; `child_columns` and `parent_columns` correspond by position."""
+    """One constraint; `child_columns` and `parent_columns` correspond by position. `declared`: the database has it."""
 
     name: str
     child: TableName
     child_columns: tuple[str, ...]
     parent: TableName
     parent_columns: tuple[str, ...]
+    declared: bool = True
 
 
 @dataclass(frozen=True)
@@ -100,6 +101,16 @@ class Schema:
         )
         return [foreign_key for _, _, _, foreign_key in sorted(edges, key=lambda edge: edge[2])]
 
+    def cut(self, tables: Iterable[TableName]) -> Schema:
+        """The same tables, without the foreign keys from and to these."""
+        left = list(tables)
+        if not left:
+            return self
+        graph = self.graph.copy()
+        graph.remove_nodes_from(left)
+        graph.add_nodes_from(left)
+        return replace(self, graph=graph)
+
     def ancestors(self, tables: Iterable[TableName]) -> set[TableName]:
         """These tables and all that they reach by foreign keys; unknown ones are left out."""
         reached: set[TableName] = set()
@@ -116,18 +127,20 @@ class Schema:
 SYSTEM_SCHEMAS: Final = frozenset({"information_schema", "mysql", "performance_schema", "sys"})
 
 
-def read_schema(database: Database, tables: Iterable[TableName]) -> Schema:
+def read_schema(database: Database, tables: Iterable[TableName], *, checked: bool = True) -> Schema:
     """The whole schemas of these tables, and those that foreign keys and views lead to from there.
 
     A foreign key's parent that does not exist, or that the account cannot see, is a node of the graph
-    without a table. Raises GrantError for a table among these, or an ancestor of one, that the account
-    may not read.
+    without a table. Unless `checked` is False, raises GrantError for a table among these, or an ancestor of one, that
+    the account may not read.
     """
     wanted = list(dict.fromkeys(tables))
     case = int(database.value("SELECT @@lower_case_table_names"))
     reader = _Reader(database, {}, [])
     reader.read(name.schema for name in wanted)
     schema = Schema(reader.tables, _graph(reader, case), case, database.version)
+    if not checked:
+        return schema
     named = (schema.find(name.schema, name.name) for name in wanted)
     require_select(database, schema, (table.name for table in named if table is not None))
     return schema

@@ -129,7 +129,8 @@ def restore_script(slice_: Slice, origin: Origin) -> str:
         existing=_Heredoc("\n".join(_existence(sliced.table.name) for sliced in present(slice_))),
         statistics=_Heredoc("\n".join(f"ANALYZE TABLE {quoted(s.table.name)};" for s in base_tables(slice_))),
         checks=_Heredoc("\n".join(counts + orphans)),
-        foreign_keys=len(foreign_keys),
+        foreign_keys=len(foreign_keys) - len(slice_.dangling),
+        dangling=shell_word(_comment(_left_out(slice_))) if slice_.dangling else "",
     )
 
 
@@ -283,7 +284,16 @@ def _count_check(sliced: TableSlice) -> str:
     return f"SELECT CONCAT({before}, COUNT(*), {after}) FROM {quoted(name)} HAVING COUNT(*) <> {sliced.rows};"
 
 
+def _left_out(slice_: Slice) -> str:
+    """What refers to rows that the slice leaves out, in words; empty where nothing does."""
+    found = [
+        f"{_count(each.rows)} of {each.foreign_key.child} to {each.foreign_key.parent}" for each in slice_.dangling
+    ]
+    return f"left out by choice is what these refer to: {', '.join(found)}." if found else ""
+
+
 def _orphan_check(key: ForeignKey, slice_: Slice) -> str:
+    known = next((each.rows for each in slice_.dangling if each.foreign_key == key), 0)
     words = string_literal(f" rows of {key.child} have no row in {key.parent} by foreign key {key.name}")
     search = orphans(key, parent=key.parent in slice_.tables)
-    return f"SELECT CONCAT(COUNT(*), {words}) {search} HAVING COUNT(*) > 0;"
+    return f"SELECT CONCAT(COUNT(*), {words}) {search} HAVING COUNT(*) > {known};"

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 
 from graph.names import TableName
-from graph.schema import Schema, Table
+from graph.schema import ForeignKey, Schema, Table
 
 #: The key of one row: the values of `Table.key`, as `graph.keys` decodes them.
 Key = tuple[object, ...]
@@ -64,12 +64,23 @@ class Change:
     pinned: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Dangling:
+    """Rows of the slice that refer by a foreign key to rows that it does not have, and is not meant to have."""
+
+    foreign_key: ForeignKey
+    rows: int
+    reason: str
+
+
 @dataclass(frozen=True)
 class Slice:
     """Table slices, parents before children.
 
     `refused` says of statements (by id) why the server would not run the SQL made from them: what they need
     may be missing here. `pins` compares pinned rows with the source, `changes` results with those that were recorded.
+    `lost` counts for statements (by id) the rows of each table that they asked for and that limits kept out; `dangling`
+    is what refers to rows that are left out.
     """
 
     schema: Schema
@@ -78,6 +89,8 @@ class Slice:
     refused: Mapping[int, str] = field(default_factory=dict)
     pins: tuple[PinCheck, ...] = ()
     changes: tuple[Change, ...] = ()
+    lost: Mapping[int, Mapping[TableName, int]] = field(default_factory=dict)
+    dangling: tuple[Dangling, ...] = ()
 
     @property
     def rows(self) -> int:

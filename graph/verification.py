@@ -83,6 +83,7 @@ def document(bundle: Bundle, proof: Proof, versions: Versions, moment: datetime)
             "queries": len(proof.outcomes),
             **_counts(proof),
             "excluded": len(proof.review.excluded),
+            "limited": proof.review.limited,
             "unresolved": len(proof.review.unresolved),
             "tables": len(proof.review.tables),
             "tables_differ": len(proof.miscounts),

@@ -14,6 +14,7 @@ import click
 
 from graph.errors import GraphError
 from graph.exclusion import pattern
+from graph.limits import Within, parse_within
 from graph.names import TableName
 from proxy.paths import Home
 from proxy.recorder import catch_up
@@ -53,6 +54,13 @@ def _excluded(_: click.Context, parameter: click.Parameter, value: tuple[str, ..
         raise click.BadParameter(str(error), param=parameter) from error
 
 
+def _limits(_: click.Context, parameter: click.Parameter, value: tuple[str, ...]) -> tuple[Within, ...]:
+    try:
+        return tuple(parse_within(text) for text in value)
+    except GraphError as error:
+        raise click.BadParameter(str(error), param=parameter) from error
+
+
 paper_option = click.option("--paper", required=True, metavar="PAPER", callback=checked_name, help="Name of the paper.")
 analysis_option = click.option(
     "--analysis", metavar="NAME", callback=checked_name, help="Only this analysis; default: all of the paper."
@@ -63,6 +71,13 @@ exclude_option = click.option(
     multiple=True,
     callback=_excluded,
     help="Leave out the statements that read this table; SCHEMA.* for all of a schema; repeatable.",
+)
+within_option = click.option(
+    "--within",
+    metavar="'SCHEMA.TABLE: WHERE'",
+    multiple=True,
+    callback=_limits,
+    help="Only rows that descend from (or are) these rows; repeatable.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 

@@ -15,17 +15,31 @@ from graph import verification
 from graph.bundle import open_bundle, safe_name
 from graph.cascade import Bounds, Parts
 from graph.database import Credentials, Database, ServerAddress
+from graph.decisions import NOTHING
 from graph.documents import Judged, Meta
+from graph.errors import GrantError
 from graph.export import Export
 from graph.export import export as write_export
 from graph.keystore import DEFAULT_MEMORY
+from graph.limits import Within
 from graph.names import TableName
+from graph.plan import Plan, make_plan
+from graph.plan_file import plan_text, read_plan, require_new, write_plan
 from graph.proof import prove, read_review
 from graph.runner import run_dump
 from graph.statement import Pinned, StatementClass
 from graph.verification import Versions
-from proxy import cli_report
-from proxy.cli_common import ask, exclude_option, json_option, opened_store, paper_option, say, surroundings
+from proxy import cli_plan, cli_report
+from proxy.cli_common import (
+    ask,
+    exclude_option,
+    json_option,
+    opened_store,
+    paper_option,
+    say,
+    surroundings,
+    within_option,
+)
 from proxy.cli_progress import Progress
 from proxy.errors import InputError
 from proxy.paths import Home, running
@@ -92,6 +106,18 @@ _defaults_file_option = click.option(
     show_default=True,
     help="Memory for the slice's keys; the rest of them waits in a temporary file.",
 )
+@within_option
+@click.option("--plan", "only_plan", is_flag=True, help="Say what would be exported and why; write nothing.")
+@click.option(
+    "--write-plan",
+    "plan_to",
+    metavar="FILE",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="As --plan, and write the plan into a new YAML file, to be changed and given back.",
+)
+@click.option(
+    "--use-plan", "plan_from", metavar="FILE", type=_option_file, help="Do what the decisions of this plan say."
+)
 @click.option("--run", "run_now", is_flag=True, help="Run dump.sh at once.")
 @json_option
 @click.pass_obj
@@ -107,10 +133,21 @@ def export(
     exclude: tuple[TableName, ...],
     max_rows: int | None,
     memory: int,
+    within: tuple[Within, ...],
+    only_plan: bool,
+    plan_to: Path | None,
+    plan_from: Path | None,
     run_now: bool,
     as_json: bool,
 ) -> int:
     """Write the bundle of a paper: the dump script, what it decided, and what goes out."""
+    only_plan = only_plan or plan_to is not None
+    if only_plan and run_now:
+        raise InputError("a plan alone leaves nothing to run: give --run, or --plan and --write-plan")
+    if plan_to is not None:
+        require_new(plan_to)
+    decisions = NOTHING if plan_from is None else read_plan(plan_from, paper)
+    decisions = replace(decisions, within=(*decisions.within, *within), exclude=(*decisions.exclude, *exclude))
     with opened_store(home) as store:
         summary = store.paper(paper)
         pins = store.pins(paper)
@@ -125,16 +162,39 @@ def export(
         version=version("datajoint-proxy"),
         analyses=tuple(analysis.name for analysis in summary.analyses),
         versions={"sqlglot": version("sqlglot")},
-        options={"parts": parts, "exclude": [str(name) for name in exclude]},
+        options={"parts": parts, **decisions.document()},
         included=include,
     )
     folder = out or Path(safe_name(paper))
     bounds = Bounds(memory << 20, max_rows)
     with Progress() as progress, Database.connect(address, credentials) as database:
-        made = write_export(
-            database, recorded, folder, meta, parts=Parts(parts), exclude=exclude, progress=progress, bounds=bounds
-        )
         flavour = database.flavour
+        if only_plan:
+            plan = make_plan(
+                database,
+                recorded,
+                meta,
+                parts=Parts(parts),
+                decisions=decisions,
+                progress=progress,
+                bounds=bounds,
+            )
+        else:
+            made = write_export(
+                database,
+                recorded,
+                folder,
+                meta,
+                parts=Parts(parts),
+                decisions=decisions,
+                progress=progress,
+                bounds=bounds,
+            )
+    if only_plan and plan_to is not None:
+        write_plan(plan_to, plan_text(plan, paper, decisions))
+        say(f"the plan is in {plan_to}; change it and give it back with --use-plan")
+    if only_plan:
+        return _print_plan(plan, paper, lost, as_json=as_json)
     for number, why in pins.items():
         if isinstance(why, str):
             say(f"warning: statement {number} is not pinned: {why}; its rows are those that it would fetch now")
@@ -145,6 +205,22 @@ def export(
     return 0 if made.complete and not lost else _INCOMPLETE
 
 
+def _print_plan(plan: Plan, paper: str, lost: list[Lost], *, as_json: bool) -> int:
+    if as_json:
+        _print_json(cli_plan.plan_document(plan, paper, lost))
+    else:
+        cli_plan.print_plan(plan, lost)
+    for line in cli_report.dangling_lines(plan.slice):
+        say(line)
+    for line in cli_report.limited_lines(plan.computed.statements):
+        say(line)
+    for warning in plan.slice.warnings:
+        say(f"warning: {warning}")
+    if plan.computed.missing:
+        return GrantError.exit_code
+    return _INCOMPLETE if cli_plan.unresolved(plan) or lost else 0
+
+
 def _print_export(made: Export, paper: str, lost: list[Lost], *, dumped: bool, as_json: bool) -> None:
     if as_json:
         _print_json(cli_report.export_document(made, paper, lost, dumped=dumped))
@@ -153,6 +229,10 @@ def _print_export(made: Export, paper: str, lost: list[Lost], *, dumped: bool, a
     for name, number in sorted(made.excluded.items()):
         read = "statement that reads it is" if number == 1 else "statements that read it are"
         say(f"excluded {name}: {number} {read} not in the slice")
+    for line in cli_report.dangling_lines(made.slice):
+        say(line)
+    for line in cli_report.limited_lines(made.statements):
+        say(line)
     for warning in made.slice.warnings:
         say(f"warning: {warning}")
     for line in cli_report.change_lines(made.slice):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from graph.documents import Judged, pin_document
+from graph.documents import Judged, dangling_document, limited, lost_document, pin_document
 from graph.export import Export
 from graph.names import TableName
 from graph.order import Order
@@ -53,7 +53,9 @@ def export_document(made: Export, paper: str, lost: list[Lost], *, dumped: bool)
         ],
         "classes": {kind.value: made.classes[kind] for kind in StatementClass},
         "excluded": _excluded_document(made.excluded),
-        "unresolved": [_unresolved(judged) for judged in made.unresolved],
+        "limited": limited_document(made.statements),
+        "dangling": [dangling_document(each) for each in made.slice.dangling],
+        "unresolved": [unresolved_document(judged) for judged in made.unresolved],
         "lost": [{"analysis": gap.analysis, "reason": gap.reason} for gap in lost],
         "pins": [pin_document(check) for check in made.slice.pins],
         "changes": [asdict(change) for change in made.slice.changes],
@@ -61,7 +63,31 @@ def export_document(made: Export, paper: str, lost: list[Lost], *, dumped: bool)
     }
 
 
-def _unresolved(judged: Judged) -> dict[str, Any]:
+def limited_document(statements: Iterable[Judged]) -> list[dict[str, Any]]:
+    """The statements that lose rows to limits, as documents have them."""
+    return [{"id": judged.statement.id, "lost": lost_document(judged)} for judged in limited(statements)]
+
+
+def limited_lines(statements: Iterable[Judged]) -> Iterator[str]:
+    """The statements that lose rows to limits, in words."""
+    for judged in limited(statements):
+        lost = ", ".join(f"{_counted(rows, 'row')} of {name}" for name, rows in judged.lost)
+        yield f"limited: statement {judged.statement.id} loses {lost}; the slice does not answer it"
+
+
+def dangling_lines(slice_: Slice) -> Iterator[str]:
+    """What refers to rows that the slice does not have, in words."""
+    for each in slice_.dangling:
+        key = each.foreign_key
+        name = key.name if key.declared else "which the plan declares"
+        yield (
+            f"dangling: {_counted(each.rows, 'row')} of {key.child} ({', '.join(key.child_columns)}) in the slice refer"
+            f" to rows of {key.parent} that it does not have (foreign key {name}): {each.reason}"
+        )
+
+
+def unresolved_document(judged: Judged) -> dict[str, Any]:
+    """An unresolved statement, as documents have it."""
     return {
         "id": judged.statement.id,
         "analysis": judged.analysis,
@@ -99,7 +125,7 @@ def change_lines(slice_: Slice) -> Iterator[str]:
 def print_export(made: Export, lost: list[Lost], *, dumped: bool) -> None:
     """The page of `export`."""
     console = page()
-    _print_gaps(console, made.unresolved, lost)
+    print_gaps(console, made.unresolved, lost)
     table = Table("table", box=None, pad_edge=False)
     table.add_column("rows", justify="right")
     table.add_column("of", justify="right")
@@ -112,7 +138,11 @@ def print_export(made: Export, lost: list[Lost], *, dumped: bool) -> None:
     console.print(table)
     counts = ", ".join(f"{made.classes[kind]} {kind.value}" for kind in StatementClass if made.classes[kind])
     excluded = sum(bool(judged.excluded) for judged in made.statements)
-    console.print(f"\n{made.slice.rows} rows for {counts}" + (f"; {excluded} of these excluded" if excluded else ""))
+    kept_out = {"excluded": excluded, "limited": sum(bool(judged.lost) for judged in made.statements)}
+    console.print(
+        f"\n{made.slice.rows} rows for {counts}"
+        + "".join(f"; {number} of these {word}" for word, number in kept_out.items() if number)
+    )
     folder = escape(str(made.bundle.folder))
     if dumped:
         console.print(f"the slice is in {folder}/publish, which may go out; the rest of {folder} stays in the lab")
@@ -120,7 +150,8 @@ def print_export(made: Export, lost: list[Lost], *, dumped: bool) -> None:
         console.print(f"next: read {folder}/dump.sh, then run it; {folder}/publish may go out")
 
 
-def _print_gaps(console: Console, unresolved: list[Judged], lost: list[Lost]) -> None:
+def print_gaps(console: Console, unresolved: list[Judged], lost: list[Lost]) -> None:
+    """What the slice may lack, on top."""
     for gap in lost:
         console.print(f"LOST in analysis {escape(gap.analysis)}: {escape(gap.reason)}")
     for judged in unresolved:
@@ -144,6 +175,7 @@ def proof_document(proof: Proof, file: Path) -> dict[str, Any]:
         "verdicts": {verdict.value: number for verdict, number in _verdicts(proof).items()},
         "left_out": {kind.value: number for kind, number in proof.review.left_out.items()},
         "excluded": _excluded_document(_excluded(proof)),
+        "limited": proof.review.limited,
         "unresolved": list(proof.review.unresolved),
         "tables": len(proof.review.tables),
         "miscounts": [
@@ -201,6 +233,8 @@ def print_proof(proof: Proof) -> None:
     left_out = [f"{number} {kind.value}" for kind, number in sorted(proof.review.left_out.items())]
     if proof.review.excluded:
         left_out.append(f"{len(proof.review.excluded)} excluded")
+    if proof.review.limited:
+        left_out.append(f"{proof.review.limited} limited")
     others = [
         f"{number} {verdict.value}" for verdict, number in _verdicts(proof).items() if verdict is not Verdict.IDENTICAL
     ]

@@ -4,12 +4,14 @@
 """
 
 from graph.leaves.classify import UNRESTRICTED
+from graph.leaves.joins import Join, joins
 from graph.leaves.read import Occurrence, Reading, read
 from graph.leaves.resolve import Resolution, resolve
 from graph.leaves.rules import Output, Role, Rule, RuleKind
 
 __all__ = [
     "UNRESTRICTED",
+    "Join",
     "Occurrence",
     "Output",
     "Reading",
@@ -17,6 +19,7 @@ __all__ = [
     "Role",
     "Rule",
     "RuleKind",
+    "joins",
     "read",
     "resolve",
 ]

@@ -26,7 +26,7 @@ from graph.leaves.scope import (
 from graph.schema import ForeignKey
 
 #: A column of an occurrence: its number, and the column's name in lower case.
-_Origin = tuple[int, str]
+Origin = tuple[int, str]
 
 
 def implied(root: exp.Query, numbers: Collection[int], prepared: Prepared) -> set[int]:
@@ -34,9 +34,9 @@ def implied(root: exp.Query, numbers: Collection[int], prepared: Prepared) -> se
 
     None of those that stand for another is itself in the answer by way of that one.
     """
-    equal: nx.Graph[_Origin] = nx.Graph()
+    equal: nx.Graph[Origin] = nx.Graph()
     for select in blocks(root):
-        equal.add_edges_from(_equalities(select, prepared))
+        equal.add_edges_from(equalities(select, prepared))
     stands: dict[int, int] = {}
     for parent in numbers:
         for child in numbers:
@@ -53,7 +53,7 @@ def _last(stands: dict[int, int], number: int) -> int:
     return number
 
 
-def _refers(child: int, parent: int, equal: nx.Graph[_Origin], prepared: Prepared) -> bool:
+def _refers(child: int, parent: int, equal: nx.Graph[Origin], prepared: Prepared) -> bool:
     target = prepared.tables[parent]
     return any(
         key.parent == target.name
@@ -63,22 +63,22 @@ def _refers(child: int, parent: int, equal: nx.Graph[_Origin], prepared: Prepare
     )
 
 
-def _pairs(child: int, parent: int, key: ForeignKey) -> Iterator[tuple[_Origin, _Origin]]:
+def _pairs(child: int, parent: int, key: ForeignKey) -> Iterator[tuple[Origin, Origin]]:
     for own, far in zip(key.child_columns, key.parent_columns, strict=True):
         yield (child, own.lower()), (parent, far.lower())
 
 
-def _same(equal: nx.Graph[_Origin], pair: tuple[_Origin, _Origin]) -> bool:
+def _same(equal: nx.Graph[Origin], pair: tuple[Origin, Origin]) -> bool:
     first, second = pair
     return first in equal and second in equal and nx.has_path(equal, first, second)
 
 
-def _equalities(select: exp.Select, prepared: Prepared) -> Iterator[tuple[_Origin, _Origin]]:
+def equalities(select: exp.Select, prepared: Prepared, *, optional: bool = False) -> Iterator[tuple[Origin, Origin]]:
     """The columns that the inner joins and the WHERE of a block make equal, those that outer joins may make NULL left
-    out."""
+    out; with `optional` what any join compares."""
     conditions = clause_conjuncts(select, "where")
     for join in joins_of(select):
-        if not join.side:
+        if optional or not join.side:
             conditions += on_conjuncts(join)
     for condition in conditions:
         inner: exp.Expr = condition
@@ -89,18 +89,18 @@ def _equalities(select: exp.Select, prepared: Prepared) -> Iterator[tuple[_Origi
             and isinstance(inner.this, exp.Column)
             and isinstance(inner.expression, exp.Column)
         ):
-            sides = [_origin(select, side, prepared) for side in (inner.this, inner.expression)]
+            sides = [origin_of(select, side, prepared, optional=optional) for side in (inner.this, inner.expression)]
             if sides[0] is not None and sides[1] is not None:
                 yield sides[0], sides[1]
-    yield from _merged(select, prepared)
+    yield from _merged(select, prepared, optional)
 
 
-def _merged(select: exp.Select, prepared: Prepared) -> Iterator[tuple[_Origin, _Origin]]:
+def _merged(select: exp.Select, prepared: Prepared, optional: bool) -> Iterator[tuple[Origin, Origin]]:
     """What NATURAL JOIN and USING compare; where parentheses or commas say what is joined with what, less of it."""
     found = sources(select)
     if any(join.parent is not select for join in joins_of(select)):
         return
-    seen: dict[str, _Origin] = {}
+    seen: dict[str, Origin] = {}
     for source in found:
         join = source.join
         natural = join is not None and (join.method or "").upper() == "NATURAL"
@@ -108,7 +108,7 @@ def _merged(select: exp.Select, prepared: Prepared) -> Iterator[tuple[_Origin, _
         if join is not None and not natural and not using and join.args.get("on") is None:
             seen = {}
         for name in (each.lower() for each in shown_columns(source, prepared)):
-            origin = None if source.optional else _inside(source, name, prepared)
+            origin = None if source.optional and not optional else _inside(source, name, prepared, optional)
             if origin is None:
                 continue
             if name in seen and (natural or name in using):
@@ -116,19 +116,21 @@ def _merged(select: exp.Select, prepared: Prepared) -> Iterator[tuple[_Origin, _
             seen.setdefault(name, origin)
 
 
-def _origin(select: exp.Select, column: exp.Column, prepared: Prepared) -> _Origin | None:
-    """The base column that a column of a block is, where no outer join may make it NULL."""
+def origin_of(select: exp.Select, column: exp.Column, prepared: Prepared, *, optional: bool = False) -> Origin | None:
+    """The base column that a column of a block is; unless `optional`, where no outer join may make it NULL."""
     if column.meta.get("owner") != select.meta.get("block"):
         return None
     source = find_source(select, column, prepared)
-    return None if source is None or source.optional else _inside(source, column.name, prepared)
+    if source is None or (source.optional and not optional):
+        return None
+    return _inside(source, column.name, prepared, optional)
 
 
-def _inside(source: Source, name: str, prepared: Prepared) -> _Origin | None:
+def _inside(source: Source, name: str, prepared: Prepared, optional: bool) -> Origin | None:
     if source.occurrence is not None:
         return source.occurrence, name.lower()
     query = derived_query(source)
     if not isinstance(query, exp.Select):
         return None
     item = item_named(query, name)
-    return _origin(query, item, prepared) if isinstance(item, exp.Column) else None
+    return origin_of(query, item, prepared, optional=optional) if isinstance(item, exp.Column) else None
