@@ -50,7 +50,7 @@ def loses(table: Table) -> str:
 
 
 def statement(table: Table) -> str:
-    """SQL that gives, for one row, the statement that brings its exact values.
+    """SQL that gives, for one row, the statement that brings its exact values, for a session that uses its schema.
 
     NULL when that is longer than the server's max_allowed_packet.
     """
@@ -103,7 +103,7 @@ def _update(table: Table) -> str:
     untouched = [
         f"{name}={name}" for name in (quoting.identifier(c.name) for c in _stored(table) if c.data_type in _TOUCHED)
     ]
-    parts = [quoting.string_literal(f"UPDATE {quoting.table(table.name)} SET ")]
+    parts = [quoting.string_literal(f"UPDATE {quoting.identifier(table.name.name)} SET ")]
     parts += _assignments(_approximate(table), ", ")
     if untouched:
         parts.append(quoting.string_literal(", " + ", ".join(untouched)))
@@ -124,7 +124,7 @@ def _assignments(columns: Iterable[Column], separator: str) -> list[str]:
 def _insert(table: Table) -> str:
     columns = _stored(table)
     names = ", ".join(quoting.identifier(column.name) for column in columns)
-    parts = [quoting.string_literal(f"INSERT INTO {quoting.table(table.name)} ({names}) VALUES (")]
+    parts = [quoting.string_literal(f"INSERT INTO {quoting.identifier(table.name.name)} ({names}) VALUES (")]
     for position, column in enumerate(columns):
         parts += [literal(column)] if position == 0 else ["','", literal(column)]
     return f"CONCAT({', '.join([*parts, _END_OF_VALUES])})"

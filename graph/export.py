@@ -76,13 +76,15 @@ def export(
     *,
     parts: Parts = Parts.MERGE,
     exclude: Collection[TableName] = (),
+    scratch_schema: str | None = None,
     progress: Progress | None = None,
 ) -> Export:
     """Writes the bundle for recorded statements, each with the class that it got while recording.
 
     `meta.included` are the classes taken into the slice; statements that read a table of `exclude` (patterns, see
-    graph.exclusion) are not. Raises InputError when there is nothing to export, the folder is not ours or a pattern
-    stands for no table, GrantError for a missing right, ServerError, ApartError; nothing is written then.
+    graph.exclusion) are not. `dump.sh` may make tables of keys in `scratch_schema`. Raises InputError when there is
+    nothing to export, the folder is not ours or a pattern stands for no table, GrantError for a missing right,
+    ServerError, ApartError; nothing is written then.
     """
     say = progress or (lambda text: None)
     require_writable(folder.absolute(), meta.paper)
@@ -118,7 +120,7 @@ def export(
         *_needless(exclude, schema, left_out),
     ]
     slice_ = replace(slice_, warnings=(*slice_.warnings, *warnings), changes=changed)
-    bundle = write_bundle(folder, slice_, statements, meta, fingerprints)
+    bundle = write_bundle(folder, slice_, statements, meta, fingerprints, scratch_schema)
     return Export(bundle, slice_, statements)
 
 

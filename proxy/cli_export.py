@@ -80,6 +80,11 @@ _defaults_file_option = click.option(
     help="Which part tables of a master in the slice come along unasked.",
 )
 @exclude_option
+@click.option(
+    "--scratch-schema",
+    metavar="NAME",
+    help="Schema of the source where dump.sh may make a table of keys when their list is long.",
+)
 @click.option("--run", "run_now", is_flag=True, help="Run dump.sh at once.")
 @json_option
 @click.pass_obj
@@ -93,6 +98,7 @@ def export(
     include: frozenset[StatementClass],
     parts: str,
     exclude: tuple[TableName, ...],
+    scratch_schema: str | None,
     run_now: bool,
     as_json: bool,
 ) -> int:
@@ -116,7 +122,16 @@ def export(
     )
     folder = out or Path(safe_name(paper))
     with Progress() as progress, Database.connect(address, credentials) as database:
-        made = write_export(database, recorded, folder, meta, parts=Parts(parts), exclude=exclude, progress=progress)
+        made = write_export(
+            database,
+            recorded,
+            folder,
+            meta,
+            parts=Parts(parts),
+            exclude=exclude,
+            scratch_schema=scratch_schema,
+            progress=progress,
+        )
         flavour = database.flavour
     for number, why in pins.items():
         if isinstance(why, str):

@@ -14,6 +14,7 @@ from proxy.certificates import Certificate, default_certificate
 
 pytest.register_assert_rewrite("tests.wire")
 
+from tests.dumping import clean, pair  # noqa: E402, F401
 from tests.harness import Djproxy  # noqa: E402
 from tests.wire import Route, add_raw_user, general_log, route  # noqa: E402
 
