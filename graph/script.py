@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from graph import exact, fingerprint, keytable
-from graph.bash import Heredoc, Origin, comment, render, use, words
+from graph.bash import Heredoc, Origin, comment, is_mariadb, render, use, words
 from graph.exact import Repair
 from graph.fingerprint import Fingerprint
 from graph.names import TableName
@@ -113,6 +113,7 @@ def dump_script(
             numbers[sliced.table.name.schema],
             fingerprints or {},
             files.get(sliced.table.name),
+            is_mariadb(slice_),
         )
         for sliced in tables
     ]
@@ -169,10 +170,11 @@ def _block(
     number: int,
     fingerprints: Mapping[TableName, Fingerprint],
     key_file: str | None,
+    mariadb: bool,
 ) -> _Block:
     """`number` is that of the table's schema."""
     table = sliced.table
-    repair = exact.repair(table) if sliced.rows else Repair.NONE
+    repair = exact.repair(table, mariadb=mariadb) if sliced.rows else Repair.NONE
     repaired = repair is not Repair.NONE
     taken = fingerprints.get(table.name)
     expected = str(sliced.rows) if taken is None else f"{sliced.rows} {taken.values}"
@@ -187,8 +189,8 @@ def _block(
         fingerprint=Heredoc(fingerprint.columns(table)),
         parts=() if key_file else tuple(where if where is None else Heredoc(where) for where in restrictions(sliced)),
         keys=_key_table(table, key_file) if key_file else None,
-        loses=Heredoc(exact.loses(table)) if repaired else None,
-        exact=Heredoc(exact.statement(table)) if repaired else None,
+        loses=Heredoc(exact.loses(table, mariadb=mariadb)) if repaired else None,
+        exact=Heredoc(exact.statement(table, mariadb=mariadb)) if repaired else None,
         apart=repair is Repair.INSERT,
     )
 
