@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
 import unicodedata
@@ -14,11 +15,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from graph.bash import Origin
 from graph.documents import FORMAT, FORMAT_VERSION, Judged, Meta, manifest, queries, review
 from graph.errors import InputError
 from graph.fingerprint import Fingerprint
 from graph.names import TableName
-from graph.script import Origin, dump_script, restore_script
+from graph.restore import restore_script
+from graph.script import KEY_FOLDER, dump_script, key_files
 from graph.slice import Slice
 
 #: All that may lie in a bundle; anything else in the folder is somebody's own and keeps us from replacing it.
@@ -26,6 +29,7 @@ _FILES: Final = frozenset({"dump.sh", "review.json", "report.html"})
 _PUBLISHED: Final = frozenset(
     {"slice.sql", "restore.sh", "manifest.json", "queries.sql", "files.tsv", "verification.json"}
 )
+_KEY_FILE: Final = re.compile(r"[0-9]+\.sql", re.ASCII)
 #: What a dump that was killed leaves behind.
 _LEFT_OVER: Final = ".dump."
 
@@ -79,15 +83,18 @@ def write_bundle(
     statements: Sequence[Judged],
     meta: Meta,
     fingerprints: Mapping[TableName, Fingerprint] | None = None,
+    scratch_schema: str | None = None,
 ) -> Bundle:
     """Writes a bundle, complete or not at all; an earlier bundle in that folder is replaced.
+
+    With a scratch schema, `dump.sh` puts long lists of keys into a table there.
 
     Raises InputError, and changes nothing, when the folder holds anything else or cannot be written.
     """
     target = folder.absolute()
     require_writable(target, meta.paper)
     known = fingerprints or {}
-    files = _contents(slice_, statements, meta, known)
+    files = _contents(slice_, statements, meta, known, scratch_schema)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         fresh = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
@@ -138,11 +145,14 @@ def _require_ours(folder: Path) -> dict[str, Any]:
 
 
 def _require_nothing_else(folder: Path) -> None:
-    others = [path.name for path in folder.iterdir() if path.name not in {*_FILES, "publish"}]
+    others = [path.name for path in folder.iterdir() if path.name not in {*_FILES, "publish", KEY_FOLDER}]
     others = [name for name in others if not name.startswith(_LEFT_OVER)]
     publish = folder / "publish"
     if publish.is_dir():
         others += [f"publish/{path.name}" for path in publish.iterdir() if path.name not in _PUBLISHED]
+    keys = folder / KEY_FOLDER
+    if keys.is_dir():
+        others += [f"{KEY_FOLDER}/{path.name}" for path in keys.iterdir() if not _KEY_FILE.fullmatch(path.name)]
     if others:
         raise InputError(
             f"{folder} holds files that djproxy did not write ({', '.join(sorted(others)[:5])});"
@@ -155,6 +165,7 @@ def _contents(
     statements: Sequence[Judged],
     meta: Meta,
     fingerprints: Mapping[TableName, Fingerprint],
+    scratch_schema: str | None,
 ) -> dict[str, tuple[str, int]]:
     """Each file's text and mode."""
     version = slice_.schema.server_version
@@ -166,7 +177,8 @@ def _contents(
     }
     checksums: dict[str, str | None] = {name: _sha256(text) for name, text in published.items()}
     return {
-        "dump.sh": (dump_script(slice_, lab, fingerprints), 0o700),
+        "dump.sh": (dump_script(slice_, lab, fingerprints, scratch_schema), 0o700),
+        **{name: (text, 0o600) for name, text in key_files(slice_, scratch_schema).items()},
         "review.json": (review(slice_, statements, meta, fingerprints), 0o600),
         "publish/restore.sh": (published["restore.sh"], 0o755),
         "publish/queries.sql": (published["queries.sql"], 0o644),
@@ -184,9 +196,9 @@ def _sha256(text: str) -> str:
 
 
 def _write(folder: Path, files: Mapping[str, tuple[str, int]]) -> None:
-    (folder / "publish").mkdir()
     for name, (text, mode) in files.items():
         path = folder / name
+        path.parent.mkdir(mode=0o700, exist_ok=True)
         path.write_bytes(_encode(text))
         path.chmod(mode)
     (folder / "publish").chmod(0o755)

@@ -10,10 +10,11 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
 from graph import quoting
+from graph.bash import use
 from graph.fingerprint import Fingerprint
 from graph.names import TableName
+from graph.restore import foreign_keys_of
 from graph.schema import ForeignKey, Table
-from graph.script import foreign_keys_of, use
 from graph.selection import present, restrictions
 from graph.slice import Dangling, PinCheck, Slice, TableSlice
 from graph.statement import Session, Statement, StatementClass

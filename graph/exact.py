@@ -6,6 +6,9 @@ would lose something get a statement of their own, written by the server itself:
 
 Where such a column is outside every key, mysqldump writes the row and an UPDATE corrects it. Where it is in a
 key, rounded values may collide or lead an UPDATE astray, so mysqldump leaves the row out and an INSERT brings it.
+
+MariaDB's mysqldump writes generated columns too, which MySQL takes for an error: all rows of such a table get an
+INSERT, unless one may be too long for the server to write.
 """
 
 from __future__ import annotations
@@ -23,6 +26,9 @@ _TIMES = frozenset({"date", "datetime", "time", "timestamp", "uuid", "inet4", "i
 #: What ON UPDATE CURRENT_TIMESTAMP may change behind an UPDATE's back.
 _TOUCHED = frozenset({"timestamp", "datetime"})
 
+#: Values that may be longer than a server can write as SQL.
+_LARGE = frozenset({"mediumtext", "longtext", "mediumblob", "longblob", "json"})
+
 _END = "';'"
 _END_OF_VALUES = "');'"
 
@@ -35,8 +41,10 @@ class Repair(StrEnum):
     INSERT = "insert"
 
 
-def repair(table: Table) -> Repair:
-    """Which of them a table needs."""
+def repair(table: Table, *, mariadb: bool = False) -> Repair:
+    """Which of them a table needs. `mariadb`: it is a MariaDB server's."""
+    if mariadb and _without_generated(table):
+        return Repair.INSERT
     approximate = {column.name for column in _approximate(table)}
     if not approximate:
         return Repair.NONE
@@ -44,17 +52,19 @@ def repair(table: Table) -> Repair:
     return Repair.UPDATE if table.key and not approximate & keyed else Repair.INSERT
 
 
-def loses(table: Table) -> str:
-    """SQL that is true for the rows of which mysqldump would change a value, else false (never NULL)."""
+def loses(table: Table, *, mariadb: bool = False) -> str:
+    """SQL that is true for the rows that mysqldump would not write as they are, else false (never NULL)."""
+    if mariadb and _without_generated(table):
+        return "TRUE"
     return " OR ".join(f"COALESCE({_differs(column)}, FALSE)" for column in _approximate(table))
 
 
-def statement(table: Table) -> str:
-    """SQL that gives, for one row, the statement that brings its exact values.
+def statement(table: Table, *, mariadb: bool = False) -> str:
+    """SQL that gives, for one row, the statement that brings its exact values, for a session that uses its schema.
 
     NULL when that is longer than the server's max_allowed_packet.
     """
-    return _update(table) if repair(table) is Repair.UPDATE else _insert(table)
+    return _update(table) if repair(table, mariadb=mariadb) is Repair.UPDATE else _insert(table)
 
 
 def literal(column: Column) -> str:
@@ -67,6 +77,11 @@ def literal(column: Column) -> str:
 def double(name: str) -> str:
     """SQL that gives the exact text of a floating-point column."""
     return f"CAST(CAST({name} AS DOUBLE) AS CHAR)"
+
+
+def _without_generated(table: Table) -> bool:
+    """Whether the rows are to be written without the table's generated columns."""
+    return any(c.generated for c in table.columns) and not any(c.data_type in _LARGE for c in table.columns)
 
 
 def _approximate(table: Table) -> list[Column]:
@@ -103,7 +118,7 @@ def _update(table: Table) -> str:
     untouched = [
         f"{name}={name}" for name in (quoting.identifier(c.name) for c in _stored(table) if c.data_type in _TOUCHED)
     ]
-    parts = [quoting.string_literal(f"UPDATE {quoting.table(table.name)} SET ")]
+    parts = [quoting.string_literal(f"UPDATE {quoting.identifier(table.name.name)} SET ")]
     parts += _assignments(_approximate(table), ", ")
     if untouched:
         parts.append(quoting.string_literal(", " + ", ".join(untouched)))
@@ -124,7 +139,7 @@ def _assignments(columns: Iterable[Column], separator: str) -> list[str]:
 def _insert(table: Table) -> str:
     columns = _stored(table)
     names = ", ".join(quoting.identifier(column.name) for column in columns)
-    parts = [quoting.string_literal(f"INSERT INTO {quoting.table(table.name)} ({names}) VALUES (")]
+    parts = [quoting.string_literal(f"INSERT INTO {quoting.identifier(table.name.name)} ({names}) VALUES (")]
     for position, column in enumerate(columns):
         parts += [literal(column)] if position == 0 else ["','", literal(column)]
     return f"CONCAT({', '.join([*parts, _END_OF_VALUES])})"

@@ -89,13 +89,15 @@ def export(
     parts: Parts = Parts.MERGE,
     exclude: Collection[TableName] = (),
     decisions: Decisions = NOTHING,
+    scratch_schema: str | None = None,
     progress: Progress | None = None,
     bounds: Bounds = UNBOUNDED,
 ) -> Export:
     """Writes the bundle for recorded statements, each with the class that it got while recording.
 
     `meta.included` are the classes taken into the slice; statements that read a table of `exclude` (patterns, see
-    graph.exclusion) are not; see graph.decisions for the others. Raises InputError when there is nothing to export, the
+    graph.exclusion) are not; see graph.decisions for the others. `dump.sh` may make tables of
+    keys in `scratch_schema`. Raises InputError when there is nothing to export, the
     folder is not ours, a pattern stands for no table or a decision cannot be carried out, LimitError when the
     slice exceeds `bounds`, GrantError for a missing right, ServerError, ApartError; nothing is written then.
     """
@@ -111,6 +113,7 @@ def export(
             parts=parts,
             exclude=exclude,
             decisions=decisions,
+            scratch_schema=scratch_schema,
             say=say,
             bounds=bounds,
         ),
@@ -127,6 +130,7 @@ def _export(
     parts: Parts,
     exclude: Collection[TableName],
     decisions: Decisions,
+    scratch_schema: str | None,
     say: Progress,
     bounds: Bounds,
 ) -> Export:
@@ -147,7 +151,7 @@ def _export(
         fingerprints = take(database, made.slice)
         changed = tuple(changes(database, _comparable(made.statements, meta.included, made.slice), say))
     slice_ = replace(made.slice, changes=changed)
-    bundle = write_bundle(folder, slice_, made.statements, meta, fingerprints)
+    bundle = write_bundle(folder, slice_, made.statements, meta, fingerprints, scratch_schema)
     return Export(bundle, slice_, made.statements)
 
 

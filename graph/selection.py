@@ -14,6 +14,9 @@ from graph.slice import Key, Slice, TableSlice
 #: A WHERE's greatest length in bytes. Linux passes at most 128 KiB in one argument.
 LONGEST_RESTRICTION: Final = 100_000
 
+#: From so many bytes of WHERE texts on, the keys of a table go through a scratch schema, where one was named.
+LONGEST_RESTRICTIONS: Final = 2_000_000
+
 
 def base_tables(slice_: Slice) -> list[TableSlice]:
     """The tables that hold rows of their own (not the views), parents before children."""
@@ -37,10 +40,15 @@ def restrictions(sliced: TableSlice) -> list[str] | list[None]:
     """
     if not sliced.rows:
         return []
-    return [None] if sliced.whole else list(_written(sliced.table, sliced.keys))
+    return [None] if sliced.whole else list(_written(sliced.table, sliced.keys, LONGEST_RESTRICTION))
+
+
+def by_key_table(sliced: TableSlice) -> bool:
+    """Whether a table's WHERE texts are so long that a table of its keys is the better way."""
+    return sum(len(where or "") for where in restrictions(sliced)) > LONGEST_RESTRICTIONS
 
 
 @lru_cache(maxsize=256)
-def _written(table: Table, keys: Set[Key]) -> tuple[str, ...]:
+def _written(table: Table, keys: Set[Key], longest: int) -> tuple[str, ...]:
     """Fingerprints, script and review all ask; a hundred thousand keys take half a second to write."""
-    return tuple(restriction(table, keys, LONGEST_RESTRICTION, ordered=isinstance(keys, KeySet)))
+    return tuple(restriction(table, keys, longest, ordered=isinstance(keys, KeySet)))

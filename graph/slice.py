@@ -96,3 +96,7 @@ class Slice:
     def rows(self) -> int:
         """Rows over all tables."""
         return sum(table.rows for table in self.tables.values())
+
+    def dangling_rows(self, key: ForeignKey) -> int:
+        """How many rows refer by this foreign key to rows that are left out."""
+        return next((each.rows for each in self.dangling if each.foreign_key == key), 0)

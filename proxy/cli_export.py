@@ -118,6 +118,11 @@ _defaults_file_option = click.option(
 @click.option(
     "--use-plan", "plan_from", metavar="FILE", type=_option_file, help="Do what the decisions of this plan say."
 )
+@click.option(
+    "--scratch-schema",
+    metavar="NAME",
+    help="Schema of the source where dump.sh may make a table of keys when their list is long.",
+)
 @click.option("--run", "run_now", is_flag=True, help="Run dump.sh at once.")
 @json_option
 @click.pass_obj
@@ -137,6 +142,7 @@ def export(
     only_plan: bool,
     plan_to: Path | None,
     plan_from: Path | None,
+    scratch_schema: str | None,
     run_now: bool,
     as_json: bool,
 ) -> int:
@@ -187,6 +193,7 @@ def export(
                 meta,
                 parts=Parts(parts),
                 decisions=decisions,
+                scratch_schema=scratch_schema,
                 progress=progress,
                 bounds=bounds,
             )

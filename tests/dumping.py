@@ -67,10 +67,16 @@ def take(
             return slice_, fingerprint.take(database, slice_)
 
 
-def export(folder: Path, pair: Pair, leaves: Mapping[TableName, str | None], **more: Any) -> tuple[Bundle, Slice]:
+def export(
+    folder: Path,
+    pair: Pair,
+    leaves: Mapping[TableName, str | None],
+    scratch_schema: str | None = None,
+    **more: Any,
+) -> tuple[Bundle, Slice]:
     """The bundle, its dump run as the SELECT-only user."""
     slice_, fingerprints = take(pair.source, leaves, **more)
-    bundle = write_bundle(folder, slice_, [], META, fingerprints)
+    bundle = write_bundle(folder, slice_, [], META, fingerprints, scratch_schema)
     run(bundle, pair.source)
     return bundle, slice_
 
@@ -92,9 +98,12 @@ def exact(column: Column) -> str:
     return f"HEX({name})"
 
 
-def content(server: PrivateServer, slice_: Slice, name: TableName, where: str = "TRUE") -> list[tuple[Any, ...]]:
+def content(
+    server: PrivateServer, slice_: Slice, name: TableName, where: str = "TRUE", at: TableName | None = None
+) -> list[tuple[Any, ...]]:
+    """The rows to the bit; `at` is the table's name there, if another."""
     columns = ", ".join(exact(column) for column in slice_.tables[name].table.columns)
-    return sorted(fetch(server, f"SELECT {columns} FROM {quoted(name)} WHERE {where}"), key=repr)
+    return sorted(fetch(server, f"SELECT {columns} FROM {quoted(at or name)} WHERE {where}"), key=repr)
 
 
 def assert_copied(pair: Pair, slice_: Slice, expected: Mapping[TableName, str]) -> None:
@@ -118,8 +127,8 @@ def tools(server: PrivateServer) -> dict[str, str]:
     return {**os.environ, **own, "MYSQL_DEFAULTS_FILE": str(server.defaults_file())}
 
 
-def call(script: Path, environment: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(["bash", script], env=environment, capture_output=True, text=True, check=False)
+def call(script: Path, environment: Mapping[str, str], *options: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(["bash", script, *options], env=environment, capture_output=True, text=True, check=False)
 
 
 def restored(bundle: Bundle, server: PrivateServer) -> None:

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from graph import bundle
+from graph import bundle, selection
 from graph.bundle import open_bundle, require_writable, safe_name, write_bundle
 from graph.errors import InputError
 from graph.fingerprint import Fingerprint
@@ -39,6 +39,15 @@ def test_the_files_and_their_modes(tmp_path: Path) -> None:
         "publish/queries.sql": 0o644,
     }
     assert list(tmp_path.iterdir()) == [written.folder]
+
+
+def test_long_lists_of_keys_lie_beside_the_script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(selection, "LONGEST_RESTRICTIONS", 0)
+    written = write_bundle(tmp_path / "out", example(), STATEMENTS, META, scratch_schema="scratch")
+    (keys,) = (written.folder / "keys").iterdir()
+    assert (keys.name, keys.read_text(), stat.S_IMODE(keys.stat().st_mode)) == ("1.sql", "(1),(2)\n", 0o600)
+    write_bundle(tmp_path / "out", example(), STATEMENTS, META)
+    assert not keys.parent.exists()
 
 
 def test_what_is_published_names_nothing_else(tmp_path: Path) -> None:
@@ -103,10 +112,11 @@ def test_a_folder_that_is_not_there_is_no_bundle(tmp_path: Path) -> None:
         open_bundle(tmp_path / "out")
 
 
-@pytest.mark.parametrize("name", ["notes.txt", "publish/extra.csv", ".hidden"])
+@pytest.mark.parametrize("name", ["notes.txt", "publish/extra.csv", "keys/mine.sql", ".hidden"])
 def test_a_bundle_with_somebodys_files_is_refused(tmp_path: Path, name: str) -> None:
     folder = tmp_path / "out"
     write_bundle(folder, example(), [], META)
+    (folder / name).parent.mkdir(exist_ok=True)
     (folder / name).write_text("mine")
     before = contents(folder)
     with pytest.raises(InputError, match=name):

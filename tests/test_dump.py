@@ -9,13 +9,14 @@ import networkx as nx
 import pytest
 
 from examples.private_server import PrivateServer
+from graph.bash import Origin
 from graph.bundle import write_bundle
 from graph.errors import ServerError
 from graph.names import TableName
 from graph.quoting import identifier
 from graph.quoting import table as quoted
 from graph.schema import Column, Schema, Table
-from graph.script import Origin, dump_script
+from graph.script import dump_script
 from graph.selection import hidden_views
 from graph.slice import Slice, TableSlice
 from tests.dumping import META, READER, Pair, assert_copied, export, fetch, insert, restored, run, shellcheck, take
@@ -110,6 +111,10 @@ def test_floats_arrive_bit_for_bit(clean: Pair, tmp_path: Path) -> None:
 
 #: A schema's, a table's and a column's name; none of them may end in a space.
 NAMES = ["it's", 'a "b"', "back\\slash\\", "$HOME $(id)", "100%s_%", "tick`tock``", "a.b-c", "new\nline", "#t", "ünï"]
+#: And all that ASCII has.
+NAMES += ["".join(map(chr, range(start or 1, start + 32))) for start in range(0, 128, 32)]
+#: And of the greatest length.
+NAMES += ["x" * 64, "y" * 63 + "'"]
 
 
 def hostile_names(server: PrivateServer) -> list[str]:

@@ -63,7 +63,7 @@ def test_an_update_leaves_times_alone(server: PrivateServer, database: str, conn
     server.execute(f"INSERT INTO `{database}`.t VALUES (7, 1.5, '2020-01-01', NULL)")
     table = read(connection, TableName(database, "t"))
     text = connection.value(f"SELECT {statement(table)} FROM `{database}`.t")
-    assert text == f"UPDATE `{database}`.`t` SET `f`=1.5, `t`=`t`, `d`=`d` WHERE `id`=7;"
+    assert text == "UPDATE `t` SET `f`=1.5, `t`=`t`, `d`=`d` WHERE `id`=7;"
 
 
 VALUES = {

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from dataclasses import replace
 
 import networkx as nx
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from graph.bash import Origin, use
 from graph.names import TableName
+from graph.quoting import identifier
+from graph.quoting import table as quoted
+from graph.renaming import literal, mark, renamed_view, rows_program, structure_program
+from graph.restore import orphans, restore_script
 from graph.schema import Column, ForeignKey, Schema, Table
-from graph.script import Origin, dump_script, orphans, restore_script, use
+from graph.script import dump_script
 from graph.slice import Slice, TableSlice
 from tests.slice_example import CHILD, PARENT, example
 
@@ -87,4 +95,72 @@ def test_orphans_by_every_column() -> None:
 def test_a_parent_that_is_not_in_the_slice_is_checked_too() -> None:
     slice_ = example()
     alone = replace(slice_, tables={CHILD: slice_.tables[CHILD]})
-    assert "FROM `lab`.`child` AS c WHERE c.`p` IS NOT NULL HAVING" in restore_script(alone, ORIGIN)
+    assert "FROM `prefix:lab`.`child` AS c WHERE c.`p` IS NOT NULL HAVING" in restore_script(alone, ORIGIN)
+
+
+def test_names_may_hold_what_stands_for_the_prefix() -> None:
+    table = Table(TableName("prefix:a", "t"), (Column("prefix_:b", "int", "int", False),), ("prefix_:b",))
+    slice_ = Slice(
+        Schema({table.name: table}, nx.MultiDiGraph()), {table.name: TableSlice(table, frozenset(), True, 1, 1)}
+    )
+    assert mark(slice_) == "prefix__:"
+    assert "`prefix__:prefix:a`.`t`" in restore_script(slice_, ORIGIN)
+
+
+@pytest.mark.parametrize(("schema", "literal_"), [("lab", "'P:lab'"), ("a\\b", "CONCAT('', 'P:', _utf8mb4 x'615C62')")])
+def test_the_prefix_can_be_put_into_every_literal(schema: str, literal_: str) -> None:
+    assert literal(f"P:{schema}", "P:") == literal_
+
+
+KNOWN = [TableName("läb", "ü"), TableName("lab", "u")]
+
+
+@pytest.mark.parametrize(
+    ("view", "renamed"),
+    [
+        ("select `läb`.`ü`.`a` AS `a` from `läb`.`ü`", "select `P:läb`.`ü`.`a` AS `a` from `P:läb`.`ü`"),
+        (
+            "select 'from `lab`.`u`' AS `x`,`lab`.`u` AS `u` from `lab`.`u` `lab`",
+            "select 'from `lab`.`u`' AS `x`,`lab`.`u` AS `u` from `P:lab`.`u` `lab`",
+        ),
+        ("select 1 from `other`.`t`", None),
+        ("select `lab`.`f`(1) AS `x` from `lab`.`u`", None),
+        ("select from where", None),
+        ("select 1 AS `1`", "select 1 AS `1`"),
+    ],
+)
+def test_views_are_renamed_where_that_is_sure(view: str, renamed: str | None) -> None:
+    assert renamed_view(view, "P:", KNOWN) == renamed
+
+
+NAMES = st.text(st.characters(max_codepoint=0xFFFF, exclude_categories=["Cs"], exclude_characters="\0"), min_size=1)
+
+
+@given(NAMES, NAMES, NAMES)
+def test_sed_renames_schemas_of_any_name(schema: str, other: str, name: str) -> None:
+    """Nothing else changes, and no name is mistaken for what it holds."""
+    child, parent = TableName(schema, name), TableName(other, name)
+    tables = {each: TableSlice(Table(each, (), ()), frozenset(), True, 1, 1) for each in (child, parent)}
+    key = ForeignKey(name, child, (name,), parent, (name,))
+    slice_ = Slice(Schema({}, nx.MultiDiGraph()), tables)
+
+    def written(prefix: str) -> str:
+        lines = ["SET x;"]
+        for each in dict.fromkeys((schema, other)):
+            lines += [f"CREATE DATABASE IF NOT EXISTS {identifier(prefix + each)} CHARACTER SET x;", use(prefix + each)]
+        if schema != other:
+            reference = f"{identifier(name)}) REFERENCES {quoted(TableName(prefix + other, name))} ("
+            lines.append(f"  CONSTRAINT {identifier(name)} FOREIGN KEY ({reference}{identifier(name)})")
+        return "\n".join([*lines, identifier(name), "end"]) + "\n"
+
+    def sed(program: str, text: str) -> str:
+        command = ["sed", "-e", program]
+        environment = {"LC_ALL": "C", "PATH": os.environ["PATH"]}
+        return subprocess.run(
+            command, input=text.encode(), env=environment, capture_output=True, check=True
+        ).stdout.decode()
+
+    assert sed(structure_program(slice_, [key], "new ~"), written("")) == written("new ~")
+    insert = f"INSERT {identifier(name)}\n"
+    rows = f"-- begin `schema 1`\n{use(schema)}\n-- end `schema 1`\n{insert}"
+    assert sed(rows_program(slice_, "new ~"), rows) == f"{use('new ~' + schema)}\n{insert}"

@@ -1,0 +1,99 @@
+"""What both scripts are made of: their heads, and texts that stand in bash as they are."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from graph.quoting import identifier, shell_word
+from graph.slice import Slice
+
+#: Names that every client reads rightly in its own command `USE`.
+_PLAIN_NAME: Final = re.compile(r"[A-Za-z0-9_$-]+", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What the head of a script says: the paper's name, the source server in words, djproxy's version."""
+
+    paper: str
+    source: str
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class Heredoc:
+    """Text between two lines of bash, as it stands."""
+
+    text: str
+
+    @property
+    def delimiter(self) -> str:
+        """A word that is no line of the text."""
+        lines = set(self.text.split("\n"))
+        name = "SQL"
+        while name in lines:
+            name += "_"
+        return name
+
+
+def render(template: str, slice_: Slice, origin: Origin, **values: object) -> str:
+    """The text of a script."""
+    mariadb = is_mariadb(slice_)
+    dump_tools = ("mariadb-dump", "mysqldump") if mariadb else ("mysqldump", "mariadb-dump")
+    client_tools = ("mariadb", "mysql") if mariadb else ("mysql", "mariadb")
+    environment = Environment(
+        loader=PackageLoader("graph", "templates"),
+        undefined=StrictUndefined,
+        autoescape=False,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters["comment"] = comment
+    return environment.get_template(template).render(
+        paper=origin.paper,
+        source=origin.source,
+        version=origin.version,
+        rows=slice_.rows,
+        mariadb=mariadb,
+        dump_tool=dump_tools[0],
+        dump_tools=" ".join(dump_tools),
+        client_tool=client_tools[0],
+        client_tools=" ".join(client_tools),
+        **values,
+    )
+
+
+def is_mariadb(slice_: Slice) -> bool:
+    """Whether the slice's source is a MariaDB server."""
+    return "mariadb" in slice_.schema.server_version.lower()
+
+
+def comment(text: str) -> str:
+    """Text that stays within one line and shows no control characters."""
+    return "".join(character if character.isprintable() else "�" for character in " ".join(text.split()))
+
+
+def words(*names: str) -> str:
+    """Names as arguments of a command; after `--` only where one would be an option, as wrappers add some behind."""
+    text = " ".join(shell_word(name) for name in names)
+    return f"-- {text}" if any(name.startswith("-") for name in names) else text
+
+
+def use(schema: str) -> str:
+    """The statement that makes a schema the default one.
+
+    Clients take `USE` for a command of their own and read odd names wrongly; a comment of the kind that the
+    server executes they leave alone.
+    """
+    statement = f"USE {identifier(schema)}"
+    return f"{statement};" if _PLAIN_NAME.fullmatch(schema) else f"/*!40000 {statement} */;"
+
+
+def counted(rows: int) -> str:
+    """A number of rows, for people."""
+    return f"{rows} row" if rows == 1 else f"{rows} rows"
