@@ -20,7 +20,8 @@ import pymysql
 
 from benchmarks.wire.processes import end, family, wait_until
 from examples.private_server import PrivateServer
-from proxy.certificates import default_certificate
+from proxy.certificates import AUTHORITY_FILE, default_certificate
+from proxy.paths import Home
 
 DIRECT, PASSTHROUGH, ROUTER, BARE, DJPROXY = "direct", "router passthrough", "router", "djproxy bare", "djproxy"
 NAMES = (DIRECT, PASSTHROUGH, ROUTER, BARE, DJPROXY)
@@ -54,12 +55,16 @@ class Missing(Exception):
 
 @dataclass(slots=True)
 class Way:
-    """A way to the server: `pid` is the proxy's, None for the direct one; `helpers` are processes that work for it."""
+    """A way to the server: `pid` is the proxy's, None for the direct one; `helpers` are processes that work for it.
+
+    `authority` is what its clients trust, None where that is the server's.
+    """
 
     name: str
     port: int
     pid: int | None = None
     helpers: list[int] = field(default_factory=list)
+    authority: Path | None = None
 
     def connect(self, **options: Any) -> Any:
         """A PyMySQL connection through it."""
@@ -130,6 +135,7 @@ def start_djproxy(server: PrivateServer, home: Path, *options: str) -> tuple[Way
     command += ["--server", f"127.0.0.1:{server.port}", "--listen", "127.0.0.1:0", *options]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     way = Way(DJPROXY, _announced_port(process), process.pid)
+    way.authority = Home(home).certificates / AUTHORITY_FILE
     wait_until(lambda: bool(list(family(process.pid))), "the worker")
     # The worker starts its reader with the first statement.
     with way.connect() as connection, connection.cursor() as cursor:
@@ -145,7 +151,9 @@ def _start_bare(server: PrivateServer, folder: Path) -> tuple[Way, subprocess.Po
     certificates.mkdir(mode=0o700, exist_ok=True)
     command = [sys.executable, "-m", "benchmarks.wire.bare", str(server.port), str(certificates)]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    return Way(BARE, _announced_port(process), process.pid), process
+    way = Way(BARE, _announced_port(process), process.pid)
+    way.authority = certificates / AUTHORITY_FILE
+    return way, process
 
 
 def _announced_port(process: subprocess.Popen[str]) -> int:
@@ -166,9 +174,10 @@ def _start_router(name: str, server: PrivateServer, folder: Path, mode: str) -> 
     own = folder / name.replace(" ", "-")
     own.mkdir(mode=0o700)
     port = _free_port()
-    certificate = ""
+    certificate, authority = "", None
     if mode != "PASSTHROUGH":
         shown = default_certificate(own)
+        authority = shown.authority
         certificate = f"client_ssl_cert={shown.chain}\nclient_ssl_key={shown.key}\n"
     (own / "router.conf").write_text(
         _ROUTER.format(
@@ -188,7 +197,7 @@ def _start_router(name: str, server: PrivateServer, folder: Path, mode: str) -> 
     deadline = time.monotonic() + 30
     while True:
         with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
-            return Way(name, port, process.pid), process
+            return Way(name, port, process.pid, authority=authority), process
         if process.poll() is not None or time.monotonic() > deadline:
             end(process)
             log = "".join(path.read_text() for path in own.glob("*.log"))
