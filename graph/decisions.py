@@ -1,4 +1,5 @@
-"""What a person decides in a plan: undeclared foreign keys, tables to take whole or to leave out, limits."""
+"""What a person decides in a plan: undeclared foreign keys, tables to take whole or to leave out, limits, structure,
+columns that hold paths."""
 
 from __future__ import annotations
 
@@ -9,10 +10,12 @@ from typing import Any, Final
 from graph import quoting
 from graph.cascade import leaf_rule
 from graph.errors import InputError
+from graph.files import FileRule
 from graph.leaves.rules import Rule
 from graph.limits import Within
 from graph.names import TableName
 from graph.schema import Column, ForeignKey, Schema, Table
+from graph.structure import Structure
 
 #: Types whose values compare with each other as people expect.
 _FAMILIES: Final = (
@@ -44,19 +47,22 @@ class ExtraKey:
 
 @dataclass(frozen=True, slots=True)
 class Decisions:
-    """All that a plan decides. `exclude` are patterns, see graph.exclusion."""
+    """All that a plan decides. `exclude` are patterns, see graph.exclusion; `files` are columns that hold paths."""
 
     foreign_keys: tuple[ExtraKey, ...] = ()
     whole: tuple[Named, ...] = ()
     leave_out: tuple[Named, ...] = ()
     within: tuple[Within, ...] = ()
     exclude: tuple[TableName, ...] = ()
+    structure: Structure = Structure.NEEDED
+    files: tuple[FileRule, ...] = ()
 
     @property
     def schemas(self) -> list[TableName]:
         """What must be read of the server's schema, as names without a table."""
         tables = [name for key in self.foreign_keys for name in (key.child, key.parent)]
         tables += [named.table for named in (*self.whole, *self.leave_out)]
+        tables += [rule.table for rule in self.files]
         return [TableName(schema, "") for schema in sorted({table.schema for table in tables})]
 
     def document(self) -> dict[str, Any]:
@@ -75,6 +81,8 @@ class Decisions:
             "leave_out": [written(named.table) for named in self.leave_out],
             "within": [{written(each.table): each.where} for each in self.within],
             "exclude": [written(name) for name in self.exclude],
+            "structure": self.structure.value,
+            "files": [rule.document() for rule in self.files],
         }
 
 

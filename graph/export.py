@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
-from graph import notices
+from graph import files_read, notices
 from graph.apart import Apart, Failure
 from graph.bundle import Bundle, require_writable, write_bundle
 from graph.cascade import UNBOUNDED, Bounds, Parts, all_edges, cascade
@@ -20,6 +20,7 @@ from graph.decisions import left_out as left_out_tables
 from graph.documents import Judged, Meta, excluded_counts, limited
 from graph.errors import InputError, StatementError
 from graph.exclusion import excluded_by, excluded_tables, names_any
+from graph.files import StoreSettings, Tally
 from graph.fingerprint import take
 from graph.grants import missing_grants, without
 from graph.leaves import UNRESTRICTED, Occurrence, Resolution
@@ -30,6 +31,7 @@ from graph.schema import SYSTEM_SCHEMAS, Schema, read_schema
 from graph.since import changes
 from graph.slice import Slice
 from graph.statement import Pinned, Statement, StatementClass
+from graph.structure import Structure, whole_schemas
 
 Progress = Callable[[str], None]
 
@@ -41,11 +43,12 @@ _WRITES_UNKNOWN = (
 
 @dataclass(frozen=True, slots=True)
 class Export:
-    """An export as it was made: `statements` with their final classes and reasons."""
+    """An export as it was made: `statements` with their final classes and reasons, `files` that rows name."""
 
     bundle: Bundle
     slice: Slice
     statements: tuple[Judged, ...]
+    files: Tally
 
     @property
     def classes(self) -> Counter[StatementClass]:
@@ -90,6 +93,7 @@ def export(
     exclude: Collection[TableName] = (),
     decisions: Decisions = NOTHING,
     scratch_schema: str | None = None,
+    stores: Mapping[str, StoreSettings] | None = None,
     progress: Progress | None = None,
     bounds: Bounds = UNBOUNDED,
 ) -> Export:
@@ -97,9 +101,9 @@ def export(
 
     `meta.included` are the classes taken into the slice; statements that read a table of `exclude` (patterns, see
     graph.exclusion) are not; see graph.decisions for the others. `dump.sh` may make tables of
-    keys in `scratch_schema`. Raises InputError when there is nothing to export, the
-    folder is not ours, a pattern stands for no table or a decision cannot be carried out, LimitError when the
-    slice exceeds `bounds`, GrantError for a missing right, ServerError, ApartError; nothing is written then.
+    keys in `scratch_schema`. `stores` are DataJoint's settings of stores. Raises InputError when there is nothing to
+    export, the folder is not ours, a pattern stands for no table or a decision cannot be carried out, LimitError when
+    the slice exceeds `bounds`, GrantError for a missing right, ServerError, ApartError; nothing is written then.
     """
     say = progress or (lambda text: None)
     return anew(
@@ -114,6 +118,7 @@ def export(
             exclude=exclude,
             decisions=decisions,
             scratch_schema=scratch_schema,
+            stores=stores,
             say=say,
             bounds=bounds,
         ),
@@ -131,6 +136,7 @@ def _export(
     exclude: Collection[TableName],
     decisions: Decisions,
     scratch_schema: str | None,
+    stores: Mapping[str, StoreSettings] | None,
     say: Progress,
     bounds: Bounds,
 ) -> Export:
@@ -149,10 +155,12 @@ def _export(
         )
         say("taking fingerprints of the rows")
         fingerprints = take(database, made.slice)
+        listing = files_read.take(database, made.slice, decisions.files, stores, say)
         changed = tuple(changes(database, _comparable(made.statements, meta.included, made.slice), say))
-    slice_ = replace(made.slice, changes=changed)
-    bundle = write_bundle(folder, slice_, made.statements, meta, fingerprints, scratch_schema)
-    return Export(bundle, slice_, made.statements)
+    warnings = (*made.slice.warnings, *notices.unlisted(listing.tally, decisions.files, made.slice))
+    slice_ = replace(made.slice, changes=changed, warnings=warnings)
+    bundle = write_bundle(folder, slice_, made.statements, meta, fingerprints, scratch_schema, listing)
+    return Export(bundle, slice_, made.statements, listing.tally)
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,6 +206,7 @@ def compute(
     schema = read_schema(database, names, checked=not forgiving)
     excluded = excluded_tables(exclude, schema)
     full, without_rows = extended(schema, decisions), left_out_tables(schema, decisions)
+    files_read.check_rules(schema, decisions.files)
     # Statements are resolved without the plan's foreign keys, and without those that lead to what is left out: their
     # rows must not rest on these.
     apart.use(schema.cut(without_rows))
@@ -205,6 +214,8 @@ def compute(
     if forgiving:
         needed = [name for name, taken in named.items() if taken or schema.find(*name) is not None]
         needed += [named.table for named in decisions.whole]
+        if decisions.structure is Structure.SCHEMAS:
+            needed += whole_schemas(full, needed)
         missing = missing_grants(database, full, needed, all_edges(full, parts))
     else:
         _require_visible(database, schema, (name for name, taken in named.items() if taken))
@@ -220,12 +231,17 @@ def compute(
     if not missing and not rules:
         raise InputError(notices.nothing_to_export(recorded, resolutions.values(), meta.paper, left_out.values()))
     structure = {name for r in wanted for name in (*r.tables, *r.views)}
+    empty: set[TableName] = set()
+    if decisions.structure is Structure.SCHEMAS:
+        empty = whole_schemas(full, structure.union(output.table for rule in rules for output in rule.outputs))
+        empty -= missing.keys()
     slice_ = cascade(
         database,
         without(full, missing) if missing else full,
         rules,
         parts=parts,
         structure=structure,
+        empty=empty,
         without_parts=excluded,
         within=within,
         leave_out=without_rows,

@@ -20,6 +20,7 @@ from graph.documents import Judged, Meta
 from graph.errors import GrantError
 from graph.export import Export
 from graph.export import export as write_export
+from graph.files import FileRule
 from graph.keystore import DEFAULT_MEMORY
 from graph.limits import Within
 from graph.names import TableName
@@ -28,6 +29,7 @@ from graph.plan_file import plan_text, read_plan, require_new, write_plan
 from graph.proof import prove, read_review
 from graph.runner import run_dump
 from graph.statement import Pinned, StatementClass
+from graph.structure import Structure
 from graph.verification import Versions
 from proxy import cli_plan, cli_report
 from proxy.cli_common import (
@@ -40,6 +42,7 @@ from proxy.cli_common import (
     surroundings,
     within_option,
 )
+from proxy.cli_files import files_option, known_stores, structure_option
 from proxy.cli_progress import Progress
 from proxy.errors import InputError
 from proxy.paths import Home, running
@@ -107,6 +110,8 @@ _defaults_file_option = click.option(
     help="Memory for the slice's keys; the rest of them waits in a temporary file.",
 )
 @within_option
+@structure_option
+@files_option
 @click.option("--plan", "only_plan", is_flag=True, help="Say what would be exported and why; write nothing.")
 @click.option(
     "--write-plan",
@@ -139,6 +144,8 @@ def export(
     max_rows: int | None,
     memory: int,
     within: tuple[Within, ...],
+    structure: Structure | None,
+    files: tuple[FileRule, ...],
     only_plan: bool,
     plan_to: Path | None,
     plan_from: Path | None,
@@ -154,6 +161,7 @@ def export(
         require_new(plan_to)
     decisions = NOTHING if plan_from is None else read_plan(plan_from, paper)
     decisions = replace(decisions, within=(*decisions.within, *within), exclude=(*decisions.exclude, *exclude))
+    decisions = replace(decisions, structure=structure or decisions.structure, files=(*decisions.files, *files))
     with opened_store(home) as store:
         summary = store.paper(paper)
         pins = store.pins(paper)
@@ -194,6 +202,7 @@ def export(
                 parts=Parts(parts),
                 decisions=decisions,
                 scratch_schema=scratch_schema,
+                stores=known_stores(),
                 progress=progress,
                 bounds=bounds,
             )
