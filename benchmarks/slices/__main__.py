@@ -36,12 +36,13 @@ def main() -> None:
     parser.add_argument("--flavour", choices=("mysql", "mariadb"), default="mysql")
     parser.add_argument("--slice", type=int, action="append", choices=sorted(_SLICES), help="percent of the lab")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--acyclic", action="store_true", help="no table refers to itself, which RestrGraph needs")
     parser.add_argument("--memory", type=int, default=128, help="MB for our keys")
     parser.add_argument("--restrgraph", nargs=2, metavar=("PYTHON", "CLONE"), help="DataJoint 0.14, and Spyglass")
     parser.add_argument("--subsetter", metavar="PYTHON", help="a Python that has msg555/subsetter")
     parser.add_argument("--peer-seconds", type=int, default=1800, help="after which another program is given up")
     options = parser.parse_args()
-    lab = Lab.of(options.rows)
+    lab = Lab.of(options.rows, cyclic=not options.acyclic)
     with PrivateServer.start(options.flavour, options=_OPTIONS[options.flavour]) as server:
         started = time.perf_counter()
         with server.connect(autocommit=True) as connection, connection.cursor() as cursor:
