@@ -46,27 +46,41 @@ class State(StrEnum):
     NOT_COPIED = "not copied"
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Wanted:
-    """A file or folder, with all that rows say of it."""
+    """A file or folder: the different things that rows say of it, all of one store and path."""
 
-    store: str
-    path: str
-    kinds: set[Kind] = field(default_factory=set)
-    sizes: set[int] = field(default_factory=set)
-    items: set[int] = field(default_factory=set)
-    checksums: set[Checksum] = field(default_factory=set)
+    places: tuple[Place, ...]
 
-    def add(self, place: Place) -> None:
-        """Takes over what one row says."""
-        if place.kind is not Kind.UNKNOWN:
-            self.kinds.add(place.kind)
-        if place.size is not None:
-            self.sizes.add(place.size)
-        if place.items is not None:
-            self.items.add(place.items)
-        if place.checksum is not None:
-            self.checksums.add(place.checksum)
+    @property
+    def store(self) -> str:
+        """The store's name."""
+        return self.places[0].store
+
+    @property
+    def path(self) -> str:
+        """The path in the store."""
+        return self.places[0].path
+
+    @property
+    def kinds(self) -> set[Kind]:
+        """What it must be; nothing where no row says."""
+        return {place.kind for place in self.places} - {Kind.UNKNOWN}
+
+    @property
+    def sizes(self) -> set[int]:
+        """The bytes that it must have."""
+        return {place.size for place in self.places if place.size is not None}
+
+    @property
+    def items(self) -> set[int]:
+        """The number of files that it must hold."""
+        return {place.items for place in self.places if place.items is not None}
+
+    @property
+    def checksums(self) -> set[Checksum]:
+        """What its contents must give."""
+        return {place.checksum for place in self.places if place.checksum is not None}
 
     @property
     def copy(self) -> str:
@@ -97,11 +111,12 @@ class _Problem(Exception):
 
 def gathered(places: Iterable[Place]) -> list[Wanted]:
     """Each file or folder once, by store and path."""
-    found: dict[tuple[str, str], Wanted] = {}
+    found: dict[tuple[str, str], tuple[Place, ...]] = {}
     for place in places:
-        key = (place.store, place.path)
-        found.setdefault(key, Wanted(*key)).add(place)
-    return [found[key] for key in sorted(found)]
+        known = found.get((place.store, place.path), ())
+        if place not in known:
+            found[place.store, place.path] = (*known, place)
+    return [Wanted(found[key]) for key in sorted(found)]
 
 
 def copy(
@@ -371,6 +386,10 @@ def opened(target: Path, paper: str, wanted: Iterable[Wanted]) -> Iterator[None]
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             raise InputError(f"another djproxy copies into {target} now; let it end first") from None
+        for path in _files(target):
+            if path.name == _PART:
+                with _writing(target):
+                    path.unlink()
         yield
 
 

@@ -239,8 +239,10 @@ def shown(value: Any) -> Any:
 
 
 def work_on(tables: SimpleNamespace, request: dict[str, Any]) -> Any:
-    """What somebody does with a restored copy: a diagram, a join of everything, computed rows."""
+    """What somebody does with a restored copy: a diagram, new rows, computed ones, a join of everything."""
     diagram = dj.Diagram(tables.Recording) - 9 + 9
+    session = {"nwb_file_name": "r1_.nwb", "session": 1}
+    tables.Recording.insert1({**session, **recorded(4, Path(request["work"]), Path(request["stores"]))})
     tables.Power.populate()
     power = tables.Power.Channel * tables.Power * tables.Recording.proj() * tables.Session
     rows = power.to_dicts(order_by="KEY") if NEW else power.fetch(as_dict=True, order_by="KEY")
