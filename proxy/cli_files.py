@@ -16,6 +16,7 @@ from graph.bundle import Bundle, open_bundle, safe_name
 from graph.errors import GraphError, InputError
 from graph.files import FileRule, StoreSettings, parse_rule, read
 from graph.files_copy import Outcome, State, Wanted, gathered
+from graph.files_links import Linked, linked
 from graph.structure import Structure
 from proxy.cli_common import json_option, paper_option, say, surroundings
 from proxy.cli_progress import Progress
@@ -103,14 +104,32 @@ def files(paper: str, target: Path, bundle: Path | None, stores: Mapping[str, Pa
         )
     wanted = _wanted(found)
     folders = _places(wanted, stores, review)
-    with files_copy.opened(target, paper, wanted), Progress() as progress:
-        outcomes = list(files_copy.copy(wanted, folders, target, link=link, say=progress))
+    with Progress() as progress:
+        found_links = linked(wanted, folders, progress)
+        with files_copy.opened(target, paper, found_links.wanted):
+            outcomes = list(files_copy.copy(found_links.wanted, folders, target, link=link, say=progress))
+    outcomes += found_links.problems
+    warnings = list(_warnings(found_links))
+    for warning in warnings:
+        say(f"warning: {warning}")
     missed = int((review.get("files") or {}).get("outside", 0))
     if as_json:
-        click.echo(json.dumps(_document(outcomes, paper, target, folders, missed), indent=2, ensure_ascii=False))
+        click.echo(
+            json.dumps(_document(outcomes, paper, target, folders, missed, warnings), indent=2, ensure_ascii=False)
+        )
     else:
         _print(outcomes, target, missed)
     return _INCOMPLETE if missed or any(outcome.failed for outcome in outcomes) else 0
+
+
+def _warnings(links: Linked) -> Iterator[str]:
+    yield from map(printable, links.warnings)
+    if links.unread:
+        files_ = "1 HDF5 file was" if links.unread == 1 else f"{links.unread} HDF5 files were"
+        yield (
+            f"{files_} not searched for links to other files, which the copy then lacks: install h5py"
+            " (pip install 'datajoint-proxy[hdf5]') and give the command again"
+        )
 
 
 def _review(bundle: Bundle) -> dict[str, Any]:
@@ -168,7 +187,12 @@ def _ruled(review: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def _document(
-    outcomes: list[Outcome], paper: str, target: Path, folders: Mapping[str, Path | str], missed: int
+    outcomes: list[Outcome],
+    paper: str,
+    target: Path,
+    folders: Mapping[str, Path | str],
+    missed: int,
+    warnings: list[str],
 ) -> dict[str, Any]:
     states = Counter(outcome.state for outcome in outcomes)
     return {
@@ -182,6 +206,7 @@ def _document(
         "states": {state.value: states[state] for state in _COUNTED},
         "bytes": sum(outcome.size for outcome in outcomes),
         "unlisted": missed,
+        "warnings": warnings,
         "problems": [
             {
                 "store": outcome.wanted.store,

@@ -8,8 +8,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import h5py
 import pytest
 
+from graph import files_links
 from graph.bundle import write_bundle
 from graph.documents import Meta
 from graph.errors import InputError as GraphInputError
@@ -90,6 +92,22 @@ def test_links(djproxy: Djproxy, store: Path, tmp_path: Path) -> None:
     document = files(djproxy, folder, f"--store=raw={store}", "--link", "--json", status=0).json()
     assert document["states"]["linked"] == 1
     assert (tmp_path / "copies" / "raw" / "a" / "b.nwb").samefile(store / "a" / "b.nwb")
+
+
+@pytest.mark.parametrize("searched", [True, False])
+def test_files_that_files_link_to(
+    djproxy: Djproxy, store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, searched: bool
+) -> None:
+    """They are copied with them, also when the command is given again; without h5py that is said."""
+    with h5py.File(store / "a" / "b_.nwb", "w") as file:
+        file["all"] = h5py.ExternalLink("b.nwb", "/")
+    folder = bundle(tmp_path / "bundle", Place("raw", "a/b_.nwb"))
+    if not searched:
+        monkeypatch.setattr(files_links, "_h5py", lambda: None)
+    for state in ("copied", "present"):
+        answer = files(djproxy, folder, f"--store=raw={store}", "--json", status=0)
+        assert answer.json()["states"][state] == (2 if searched else 1)
+        assert ("install h5py" in answer.stderr) == (not searched)
 
 
 def test_a_slice_without_files(djproxy: Djproxy, tmp_path: Path) -> None:
