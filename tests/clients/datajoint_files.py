@@ -1,8 +1,9 @@
 """A lab's pipeline of three schemas whose rows name files; runs under 0.14 and under 2.x alike.
 
 Reads requests from stdin, one JSON document per line: {"host", "port", "user", "password", "base", "stores", "work",
-"task"}, and answers each with one line of JSON on stdout: {"result": …} or {"error": …}. `base` begins the schemas'
-names, `stores` is the folder with a folder for each store, `work` one for files that come and go.
+"plain", "task"}, and answers each with one line of JSON on stdout: {"result": …} or {"error": …}. `base` begins the
+schemas' names, `stores` is the folder with a folder for each store, `work` one for files that come and go; `plain`:
+without stores.
 """
 
 from __future__ import annotations
@@ -24,36 +25,35 @@ import numpy as np
 NEW = not dj.__version__.startswith("0.")
 
 #: Types of columns, in the words of each line.
-TYPES = (
-    {"INT": "int32", "INNER": "<blob>", "NOTE": "<attach>", "SHEET": "<attach@files>", "WAVES": "<blob@files>"}
-    | {"PATH": "<filepath@raw>", "DOUBLE": "float64"}
-    if NEW
-    else {"INT": "int", "INNER": "longblob", "NOTE": "attach", "SHEET": "attach@files", "WAVES": "blob@files"}
-    | {"PATH": "filepath@raw", "DOUBLE": "double"}
-)
+OLD_TYPES = {"INT": "int", "DOUBLE": "double", "INNER": "longblob", "NOTE": "attach", "SHEET": "attach@files"} | {
+    "WAVES": "blob@files",
+    "PATH": "filepath@raw",
+}
+NEW_TYPES = {"INT": "int32", "DOUBLE": "float64", "INNER": "<blob>", "NOTE": "<attach>", "SHEET": "<attach@files>"} | {
+    "WAVES": "<blob@files>",
+    "PATH": "<filepath@raw>",
+}
+#: Without stores, whose JSON 2.x cannot insert into MariaDB.
+PLAIN_TYPES = NEW_TYPES | {"SHEET": "<attach>", "WAVES": "<blob>", "PATH": "varchar(99)"}
 #: What only 2.x has: a file and a folder as objects, an array.
-OBJECTS = (
-    """
+OBJECTS = """
         trace : <object@files>
         chunks : <object@files>
         array : <npy@files>
 """
-    if NEW
-    else ""
-)
 
 RECORDINGS = (1, 2, 3)
 
 
-def typed(definition: str) -> str:
-    """A definition in this line's words."""
-    for word, written in TYPES.items():
-        definition = definition.replace(f": {word}", f": {written}")
-    return definition
-
-
-def declare(base: str, connection: Any) -> SimpleNamespace:
+def declare(base: str, connection: Any, plain: bool) -> SimpleNamespace:
     """The lab's pipeline, as importing its modules would declare it."""
+
+    def typed(definition: str) -> str:
+        """A definition in this line's words."""
+        for word, written in (PLAIN_TYPES if plain else NEW_TYPES if NEW else OLD_TYPES).items():
+            definition = definition.replace(f": {word}", f": {written}")
+        return definition
+
     common = dj.Schema(f"{base}_common", connection=connection)
     rigs = dj.Schema(f"{base}_rigs", connection=connection)
     ephys = dj.Schema(f"{base}_ephys", connection=connection)
@@ -99,8 +99,7 @@ def declare(base: str, connection: Any) -> SimpleNamespace:
 
     @ephys
     class Recording(dj.Manual):
-        definition = (
-            typed("""
+        definition = typed("""
         -> Session
         recording : INT
         ---
@@ -109,9 +108,7 @@ def declare(base: str, connection: Any) -> SimpleNamespace:
         sheet : SHEET
         waves : WAVES
         video : varchar(200)
-        """)
-            + OBJECTS
-        )
+        """) + (OBJECTS if NEW and not plain else "")
 
     @ephys
     class Placement(dj.Manual):
@@ -157,7 +154,7 @@ def configure(request: dict[str, Any]) -> None:
     dj.config["download_path"] = str(work / "download")
 
 
-def recorded(number: int, work: Path, stores: Path) -> dict[str, Any]:
+def recorded(number: int, work: Path, stores: Path, plain: bool) -> dict[str, Any]:
     """The values of a recording; the files that they are made of lie in `work`."""
     sheet, note = work / f"sheet {number}.csv", work / f"note{number}.txt"
     sheet.write_text(f"sheet,{number}\n" * number)
@@ -170,7 +167,7 @@ def recorded(number: int, work: Path, stores: Path) -> dict[str, Any]:
         "waves": np.arange(5) * number / 2,
         "video": str(stores / "videos" / "rig1" / f"v{number}.avi"),
     }
-    if NEW:
+    if NEW and not plain:
         trace, chunks = work / f"trace{number}.bin", work / f"chunks{number}.zarr"
         trace.write_bytes(bytes(range(10 * number)))
         (chunks / "a" / "b").mkdir(parents=True)
@@ -202,7 +199,7 @@ def fill(tables: SimpleNamespace, request: dict[str, Any]) -> Any:
         key = {"nwb_file_name": name, "session": number}
         tables.Session.insert1({**key, "session_date": f"2025-01-0{number}"})
         tables.Unvisited.insert1({**key, "remark": "nobody asks"})
-        tables.Recording.insert1({**key, **recorded(number, work, stores)})
+        tables.Recording.insert1({**key, **recorded(number, work, stores, request["plain"])})
         tables.Placement.insert1({**key, "recording": number, "rig": "rig1"})
     return "filled"
 
@@ -242,7 +239,9 @@ def work_on(tables: SimpleNamespace, request: dict[str, Any]) -> Any:
     """What somebody does with a restored copy: a diagram, new rows, computed ones, a join of everything."""
     diagram = dj.Diagram(tables.Recording) - 9 + 9
     session = {"nwb_file_name": "r1_.nwb", "session": 1}
-    tables.Recording.insert1({**session, **recorded(4, Path(request["work"]), Path(request["stores"]))})
+    tables.Recording.insert1(
+        {**session, **recorded(4, Path(request["work"]), Path(request["stores"]), request["plain"])}
+    )
     tables.Power.populate()
     power = tables.Power.Channel * tables.Power * tables.Recording.proj() * tables.Session
     rows = power.to_dicts(order_by="KEY") if NEW else power.fetch(as_dict=True, order_by="KEY")
@@ -267,7 +266,7 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
     configure(request)
     connection = dj.Connection(request["host"], request["user"], request["password"], request["port"])
     try:
-        return {"result": TASKS[request["task"]](declare(request["base"], connection), request)}
+        return {"result": TASKS[request["task"]](declare(request["base"], connection, request["plain"]), request)}
     finally:
         connection.close()
 
