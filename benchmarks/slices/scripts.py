@@ -93,7 +93,10 @@ class Scripts:
 
 
 def _run(
-    command: Sequence[str], environment: dict[str, str] | None = None, stdin: int | None = None, stdout: int | None = None
+    command: Sequence[str],
+    environment: dict[str, str] | None = None,
+    stdin: int | None = None,
+    stdout: int | None = None,
 ) -> None:
     """Raises RuntimeError with what it said when the command fails."""
     done = subprocess.run(
