@@ -1,4 +1,4 @@
-"""`dump.sh` and `restore.sh` of a slice, against mysqldump and the client for the same rows, which a plain predicate selects."""
+"""`dump.sh` and `restore.sh` of a slice, against mysqldump and the client for the same rows, chosen by a predicate."""
 
 from __future__ import annotations
 
