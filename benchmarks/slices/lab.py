@@ -40,7 +40,7 @@ LEAVES: Final = ("quality", "result__part", "pair", "event", "summary")
 
 @dataclass(frozen=True, slots=True)
 class Lab:
-    """How large it is: pipelines, and subjects; and whether tables refer to themselves, which DataJoint does not allow."""
+    """How large it is: pipelines, and subjects; `cyclic`: a table refers to itself, which DataJoint does not allow."""
 
     pipelines: int
     subjects: int

@@ -1,4 +1,4 @@
-"""`dump.sh` and `restore.sh` of a slice, against mysqldump and the client for the same rows, which a plain predicate selects."""
+"""`dump.sh` and `restore.sh` of a slice, against mysqldump and the client for the same rows, chosen by a predicate."""
 
 from __future__ import annotations
 
@@ -93,7 +93,10 @@ class Scripts:
 
 
 def _run(
-    command: Sequence[str], environment: dict[str, str] | None = None, stdin: int | None = None, stdout: int | None = None
+    command: Sequence[str],
+    environment: dict[str, str] | None = None,
+    stdin: int | None = None,
+    stdout: int | None = None,
 ) -> None:
     """Raises RuntimeError with what it said when the command fails."""
     done = subprocess.run(
