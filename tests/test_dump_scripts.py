@@ -291,7 +291,8 @@ def test_a_session_that_the_server_ends_is_no_failure(small: tuple[Pair, Bundle,
     listing = "SELECT ID FROM information_schema.PROCESSLIST WHERE COMMAND = 'Sleep' AND USER NOT LIKE 'event%'"
     ask = f"{client} --defaults-file={options} --skip-column-names -e"
     ending.write_text(
-        f'#!/bin/bash\ncase "$*" in *no-create-info*)\n  for id in $({ask} "{listing}"); do {ask} "KILL $id"; done >&2\n'
+        '#!/bin/bash\ncase "$*" in *no-create-info*)\n'
+        f'  for id in $({ask} "{listing}"); do {ask} "KILL $id"; done >&2\n'
         f'esac\nexec {real} "$@"\n'
     )
     ending.chmod(0o755)
