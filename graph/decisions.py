@@ -13,6 +13,7 @@ from graph.errors import InputError
 from graph.files import FileRule
 from graph.leaves.rules import Rule
 from graph.limits import Within
+from graph.masks import Masked, MaskKind
 from graph.names import TableName
 from graph.schema import Column, ForeignKey, Schema, Table
 from graph.structure import Structure
@@ -54,6 +55,7 @@ class Decisions:
     leave_out: tuple[Named, ...] = ()
     within: tuple[Within, ...] = ()
     exclude: tuple[TableName, ...] = ()
+    masked: tuple[Masked, ...] = ()
     structure: Structure = Structure.NEEDED
     files: tuple[FileRule, ...] = ()
 
@@ -62,6 +64,7 @@ class Decisions:
         """What must be read of the server's schema, as names without a table."""
         tables = [name for key in self.foreign_keys for name in (key.child, key.parent)]
         tables += [named.table for named in (*self.whole, *self.leave_out)]
+        tables += [each.table for each in self.masked]
         tables += [rule.table for rule in self.files]
         return [TableName(schema, "") for schema in sorted({table.schema for table in tables})]
 
@@ -81,9 +84,13 @@ class Decisions:
             "leave_out": [written(named.table) for named in self.leave_out],
             "within": [{written(each.table): each.where} for each in self.within],
             "exclude": [written(name) for name in self.exclude],
+            **{kind.value: self._masked(kind) for kind in MaskKind},
             "structure": self.structure.value,
             "files": [rule.document() for rule in self.files],
         }
+
+    def _masked(self, kind: MaskKind) -> list[dict[str, list[str]]]:
+        return [{written(each.table): list(each.columns)} for each in self.masked if each.kind is kind]
 
 
 NOTHING: Final = Decisions()

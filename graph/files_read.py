@@ -31,6 +31,9 @@ _JSON_TYPES: Final = frozenset({"json", "longtext"})
 #: Bytes of a list that stay in memory.
 _SPOOLED: Final = 8 << 20
 
+#: What the plan hides, the list must not tell.
+_MASKED: Final = "the plan blanks or hashes it"
+
 _Found = FileEntry | Missed
 
 
@@ -134,6 +137,9 @@ class _Reader:
             if sliced.table.key != _TRACKING[:1] or not known.issuperset(_TRACKING):
                 yield Missed(name, "", "", "", "it has not the columns by which DataJoint 0.14 tracks files")
                 continue
+            if not sliced.masks.keys().isdisjoint(_TRACKING):
+                yield Missed(name, "", "", "", _MASKED)
+                continue
             hashes = self._hashes(sliced)
             while page := list(islice(hashes, _PAGE)):
                 yield from self._tracked_page(sliced.table, store, page)
@@ -204,7 +210,9 @@ class _Reader:
             f" WHERE TABLE_SCHEMA IN ({schemas}) AND COLUMN_COMMENT LIKE ':<%'"
         ):
             name, codec = TableName(schema, table), files.codec_of(comment)
-            if name in filled and codec and filled[name].table.column(column).data_type in _JSON_TYPES:
+            if name not in filled or column in filled[name].masks:
+                continue
+            if codec and filled[name].table.column(column).data_type in _JSON_TYPES:
                 found.setdefault(name, {})[column] = codec
         for name in filled:
             if name in found:
@@ -219,6 +227,9 @@ class _Reader:
                 continue
             self.say(f"listing files of {table.name}")
             column = table.column(rule.column).name
+            if column in sliced.masks:
+                yield Missed(table.name, "", column, "", _MASKED)
+                continue
             for key, (value,) in self._slice_rows(sliced, (column,)):
                 if value is None:
                     continue

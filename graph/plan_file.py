@@ -18,6 +18,7 @@ from graph.exclusion import ALL, pattern
 from graph.files import FileRule, parse_rule
 from graph.hints import Hint
 from graph.limits import Within, parse_within
+from graph.masks import Masked, MaskKind
 from graph.names import TableName
 from graph.paths import written as written_path
 from graph.plan import Plan
@@ -36,6 +37,8 @@ _COMMENTS: Final = {
     "leave_out": "Tables to leave out: the structure stays, no row does, and what refers to their rows dangles.",
     "within": "Only rows that descend from these rows, or are these rows: SCHEMA.TABLE: WHERE.",
     "exclude": "Leave out the statements that read these tables: SCHEMA.TABLE, or SCHEMA.* for a whole schema.",
+    "blank": "Columns whose values do not go out: SCHEMA.TABLE: [COLUMN, …]. NULL, or what says nothing, stands there.",
+    "hash": "Columns of which a hash goes out, so that equal values stay equal: SCHEMA.TABLE: [COLUMN, …].",
     "structure": "Tables without rows: needed, or schemas for all tables of the schemas that the slice touches.",
     "files": "Columns that hold paths of files: SCHEMA.TABLE.COLUMN: NAME=FOLDER.",
 }
@@ -98,6 +101,7 @@ def read_plan(path: Path, paper: str) -> Decisions:
         tuple(Named(reader.table(each), reader.at(each)) for each in reader.list(parts.get("leave_out"))),
         tuple(reader.within(each) for each in reader.list(parts.get("within"))),
         tuple(reader.table(each, all_tables=True) for each in reader.list(parts.get("exclude"))),
+        tuple(reader.masked(each, kind) for kind in MaskKind for each in reader.list(parts.get(kind.value))),
         reader.structure(parts.get("structure")),
         tuple(reader.files(each) for each in reader.list(parts.get("files"))),
     )
@@ -192,6 +196,16 @@ class _Reader:
             self._columns(parts["parent_columns"]),
             self.at(node),
         )
+
+    def masked(self, node: yaml.Node, kind: MaskKind) -> Masked:
+        """`table: [columns]`."""
+        if not isinstance(node, yaml.MappingNode) or len(node.value) != 1:
+            raise InputError(f"{self.at(node)}: here must be 'SCHEMA.TABLE: [COLUMN, …]'")
+        ((table, columns),) = node.value
+        names = tuple(self.text(each) for each in self.list(columns))
+        if not names:
+            raise InputError(f"{self.at(node)}: the columns to {kind.value} are missing")
+        return Masked(self.table(table), names, kind, self.at(node))
 
     def _columns(self, node: yaml.Node) -> tuple[str, ...]:
         found = tuple(self.text(each) for each in self.list(node))

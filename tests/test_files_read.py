@@ -16,6 +16,7 @@ from graph.documents import Judged, Meta
 from graph.errors import GrantError, InputError
 from graph.export import Export, export
 from graph.files import FileRule, Place, StoreSettings, Tally, parse_rule, read
+from graph.masks import Masked, MaskKind
 from graph.names import TableName
 from graph.plan import make_plan
 from graph.statement import Statement, StatementClass
@@ -154,6 +155,20 @@ def test_the_bundle_has_the_list_and_the_lab_the_rest(lab: str, reader: Database
     assert review["files"]["examples"][0]["value"] == "/elsewhere/secret.avi"
     again = made(reader, f"SELECT * FROM {lab}.bare", tmp_path / "out", Decisions())
     assert not again.bundle.listing.exists()
+
+
+def test_what_a_plan_hides_is_not_told_by_the_list(lab: str, reader: Database, tmp_path: Path) -> None:
+    columns = {"_recording": "scan", "session": "video", "~external_raw": "filepath"}
+    decisions = Decisions(
+        masked=tuple(Masked(TableName(lab, name), (each,), MaskKind.BLANK) for name, each in columns.items()),
+        files=(parse_rule(f"{lab}.session.video: /data/videos"),),
+    )
+    texts = [f"SELECT id FROM {lab}._recording", f"SELECT n FROM {lab}.session", f"SELECT name FROM {lab}.nwbfile"]
+    recorded = [Judged(Statement(n, text), StatementClass.DATA, "") for n, text in enumerate(texts, 1)]
+    found = export(reader, recorded, tmp_path / "out", META, decisions=decisions)
+    assert found.slice.rows > 10
+    assert (found.files.number, found.files.missed) == (0, 2)
+    assert not found.bundle.listing.exists()
 
 
 @pytest.mark.parametrize(

@@ -77,8 +77,8 @@ found: {whatever: [1, 2]}
         (Named(TableName("lab", "log"), "plan.yaml, line 10"),),
         (Within(TableName("lab", "session"), "owner = 'me'"), Within(TableName("lab", "session"), "id IN (1, 2)")),
         (TableName("lab", "*"),),
-        Structure.SCHEMAS,
-        (
+        structure=Structure.SCHEMAS,
+        files=(
             FileRule(TableName("lab", "session"), "video", "videos", "/data/videos"),
             FileRule(TableName("l.b", "t"), "c", "logs", "/data/2026/logs"),
         ),
@@ -94,7 +94,7 @@ def test_decisions_left_empty_decide_nothing(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("hole: [lab.t]", "line 3: 'hole' is none of exclude, files, foreign_keys, "),
+        ("hole: [lab.t]", "line 3: 'hole' is none of blank, exclude, files, foreign_keys, "),
         ("whole: [lab.t]\nwhole: []", "line 4: 'whole' stands here twice"),
         ("whole: lab.t", "line 3: here must be a list"),
         ("whole:\n  - [lab.t]", "line 4: here must be a single value"),
