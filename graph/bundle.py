@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from graph.bash import Origin
+from graph.direct_write import Packed
 from graph.documents import FORMAT, FORMAT_VERSION, Judged, Meta, manifest, queries, review
 from graph.errors import InputError
 from graph.fingerprint import Fingerprint
@@ -27,7 +28,7 @@ from graph.slice import Slice
 #: All that may lie in a bundle; anything else in the folder is somebody's own and keeps us from replacing it.
 _FILES: Final = frozenset({"dump.sh", "review.json", "report.html"})
 _PUBLISHED: Final = frozenset(
-    {"slice.sql", "restore.sh", "manifest.json", "queries.sql", "files.tsv", "verification.json"}
+    {"slice.sql", "slice.sql.zst", "restore.sh", "manifest.json", "queries.sql", "files.tsv", "verification.json"}
 )
 _KEY_FILE: Final = re.compile(r"[0-9]+\.sql", re.ASCII)
 #: What a dump that was killed leaves behind.
@@ -51,6 +52,12 @@ class Bundle:
     def publish(self) -> Path:
         """The folder that may go out."""
         return self.folder / "publish"
+
+    @property
+    def slice_file(self) -> Path:
+        """The slice, whichever way it was written."""
+        packed = self.publish / "slice.sql.zst"
+        return packed if packed.exists() else self.publish / "slice.sql"
 
 
 def safe_name(paper: str) -> str:
@@ -84,22 +91,26 @@ def write_bundle(
     meta: Meta,
     fingerprints: Mapping[TableName, Fingerprint] | None = None,
     scratch_schema: str | None = None,
+    packed: Packed | None = None,
 ) -> Bundle:
     """Writes a bundle, complete or not at all; an earlier bundle in that folder is replaced.
 
-    With a scratch schema, `dump.sh` puts long lists of keys into a table there.
+    With a scratch schema, `dump.sh` puts long lists of keys into a table there. A packed slice is moved in.
 
     Raises InputError, and changes nothing, when the folder holds anything else or cannot be written.
     """
     target = folder.absolute()
     require_writable(target, meta.paper)
     known = fingerprints or {}
-    files = _contents(slice_, statements, meta, known, scratch_schema)
+    files = _contents(slice_, statements, meta, known, scratch_schema, packed)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         fresh = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
         try:
             _write(fresh, files)
+            if packed is not None:
+                packed.path.chmod(0o644)
+                packed.path.rename(fresh / "publish" / "slice.sql.zst")
             _put_in_place(fresh, target)
         finally:
             shutil.rmtree(fresh, ignore_errors=True)
@@ -166,6 +177,7 @@ def _contents(
     meta: Meta,
     fingerprints: Mapping[TableName, Fingerprint],
     scratch_schema: str | None,
+    packed: Packed | None,
 ) -> dict[str, tuple[str, int]]:
     """Each file's text and mode."""
     version = slice_.schema.server_version
@@ -175,14 +187,15 @@ def _contents(
         "restore.sh": restore_script(slice_, public),
         "queries.sql": queries(statements, meta.included),
     }
-    checksums: dict[str, str | None] = {name: _sha256(text) for name, text in published.items()}
+    checksums: dict[str, str | None] = {"slice.sql": None} if packed is None else {"slice.sql.zst": packed.sha256}
+    checksums |= {name: _sha256(text) for name, text in published.items()}
     return {
         "dump.sh": (dump_script(slice_, lab, fingerprints, scratch_schema), 0o700),
         **{name: (text, 0o600) for name, text in key_files(slice_, scratch_schema).items()},
         "review.json": (review(slice_, statements, meta, fingerprints), 0o600),
         "publish/restore.sh": (published["restore.sh"], 0o755),
         "publish/queries.sql": (published["queries.sql"], 0o644),
-        "publish/manifest.json": (manifest(slice_, meta, {"slice.sql": None, **checksums}), 0o644),
+        "publish/manifest.json": (manifest(slice_, meta, checksums), 0o644),
     }
 
 
