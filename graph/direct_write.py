@@ -169,10 +169,17 @@ def _write_structure(reading: _Reading, writer: _Writer) -> dict[TableName, str]
         for sliced in base_tables(reading.slice):
             name = sliced.table.name
             if name.schema == schema:
-                ((_, text),) = database.rows(f"SHOW CREATE TABLE {quoted(name)}")
+                text = _created(database, name)
                 engines[name] = engine(text)
                 writer.text(table_structure(text))
     return engines
+
+
+def _created(database: Database, name: TableName) -> str:
+    """What SHOW CREATE TABLE says; a default may have bytes that are no UTF-8."""
+    ((payload,),) = database.payloads(f"SHOW CREATE TABLE {quoted(name)}")
+    text = bytes(values(payload, 2)[1] or b"")
+    return text.decode("utf-8", "surrogateescape")
 
 
 def _write_rows(reading: _Reading, sliced: TableSlice, writer: _Writer) -> None:

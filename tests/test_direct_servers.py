@@ -95,6 +95,28 @@ def test_the_structure_is_written_as_mysqldump_writes_it(both: Both) -> None:
     assert re.findall(r"AUTO_INCREMENT=\d+", texts[0]) == ["AUTO_INCREMENT=5"]
 
 
+def test_odd_texts_in_the_structure(both: Both, servers: dict[str, PrivateServer], tmp_path: Path) -> None:
+    """Bytes that are no UTF-8, characters beyond the server's own character set."""
+    source = servers[both.flavour]
+    source.execute(
+        "DROP DATABASE IF EXISTS odd",
+        "CREATE DATABASE odd",
+        "CREATE TABLE odd.t (id INT PRIMARY KEY COMMENT 'smile 😀', e ENUM('😀','ü') CHARACTER SET utf8mb4,"
+        " b BINARY(3) DEFAULT x'FF00FE', v VARBINARY(9) DEFAULT x'C328', l VARCHAR(9) CHARACTER SET latin1 DEFAULT 'é')"
+        " COMMENT 'ü'",
+    )
+    with connect(source, "root", source.password) as database, database.snapshot():
+        slice_ = picked(database, [TableName("odd", "t")], ())
+        packed = write_slice(database, slice_, {}, tmp_path / "slice.sql.zst", lambda text: None)
+    ours = zstd.decompress(packed.path.read_bytes())
+    bundle = write_bundle(tmp_path / "dumped", slice_, [], META)
+    run(bundle, source, ("root", source.password))
+    created = re.compile(rb"^CREATE TABLE .*?;$", re.MULTILINE | re.DOTALL)
+    assert created.findall(ours) == created.findall(bundle.slice_file.read_bytes())
+    assert created.findall(ours)
+    source.execute("DROP DATABASE odd")
+
+
 def test_it_loads_into_the_other_flavour_and_can_be_added(both: Both, servers: dict[str, PrivateServer]) -> None:
     copy = servers["mariadb" if both.flavour == "mysql" else "mysql"]
     load(both.direct, copy)
