@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import re
 from binascii import hexlify
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Final
 
 from graph import exact
 from graph.bash import use
 from graph.direct_rows import Value
+from graph.masks import Mask, written
 from graph.quoting import identifier, string_literal
 from graph.schema import Column, Table
 
@@ -55,23 +57,25 @@ class RowForm:
     writers: tuple[Callable[[Value], bytes], ...]
 
 
-def row_form(table: Table) -> RowForm:
-    """How the rows of a table become `(value,…)`, for a session in UTC with an empty sql_mode."""
+def row_form(table: Table, masks: Mapping[str, Mask] = MappingProxyType({})) -> RowForm:
+    """How the rows of a table become `(value,…)`, for a session in UTC with an empty sql_mode. The server shows nothing
+    of masked columns."""
     asked: list[str] = []
     writers: list[Callable[[Value], bytes]] = []
     run = ["'('"]
     for position, column in enumerate(_stored(table)):
         if position:
             run.append("','")
-        writer = _writer(column)
+        mask = masks.get(column.name)
+        writer = None if mask is not None else _writer(column)
         if writer is None:
-            run.append(_literal(column))
+            run.append(_literal(column) if mask is None else written(column, mask))
         else:
             asked += [f"CONCAT({', '.join(run)})", identifier(column.name)]
-            writers += [_written, writer]
+            writers += [_as_it_came, writer]
             run = []
     asked.append(f"CONCAT({', '.join([*run, _CLOSE])})")
-    writers.append(_written)
+    writers.append(_as_it_came)
     return RowForm(", ".join(asked), tuple(writers))
 
 
@@ -148,7 +152,7 @@ def _writer(column: Column) -> Callable[[Value], bytes] | None:
     return hexadecimal if column.data_type in _LONG_BYTES else None
 
 
-def _written(value: Value) -> bytes:
+def _as_it_came(value: Value) -> bytes:
     if value is None:
         raise TooLong
     return bytes(value)

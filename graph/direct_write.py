@@ -186,7 +186,7 @@ def _write_rows(reading: _Reading, sliced: TableSlice, writer: _Writer) -> None:
     name = sliced.table.name
     reading.say(f"{name}: writing {counted(sliced.rows)}")
     counter = _Counter(reading.pace, name)
-    form = row_form(sliced.table)
+    form = row_form(sliced.table, sliced.masks)
     select = f"SELECT {form.select} FROM {quoted(name)} WHERE "
     texts = (select + (where or "TRUE") for where in restrictions(sliced))
     try:
