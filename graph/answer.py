@@ -18,6 +18,7 @@ from pymysql.err import MySQLError, OperationalError, raise_mysql_exception  # n
 from pymysql.protocol import FieldDescriptorPacket, MysqlPacket  # noqa: TID251
 
 from graph.bulk import Integers, IntegerStream
+from graph.direct_rows import PacketStream
 
 _STMT_PREPARE: Final = 0x16
 _STMT_EXECUTE: Final = 0x17
@@ -89,7 +90,7 @@ class Answer:
         self._connection = connection
         self._statement: int | None = None
         self._open = False
-        self._stream: IntegerStream | None = None
+        self._stream: IntegerStream | PacketStream | None = None
         try:
             if protocol is Protocol.BINARY:
                 self._prepare(sql)
@@ -124,7 +125,13 @@ class Answer:
         while rows := self._page():
             yield rows
 
-    def _page(self) -> list[Integers]:
+    def payloads(self) -> Iterator[list[bytes]]:
+        """The payloads of the rows of the text protocol, as many at a time as have come."""
+        self._stream = PacketStream()
+        while rows := self._page():
+            yield rows
+
+    def _page(self) -> list[Any]:
         """Some rows; none at the end."""
         assert self._stream is not None
         while self._open:

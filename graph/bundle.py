@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from graph.bash import Origin
+from graph.direct_write import Packed
 from graph.documents import FORMAT, FORMAT_VERSION, Judged, Meta, manifest, queries, review
 from graph.errors import InputError
 from graph.files_read import Listing
@@ -30,7 +31,9 @@ LISTING: Final = "files.tsv"
 
 #: All that may lie in a bundle; anything else in the folder is somebody's own and keeps us from replacing it.
 _FILES: Final = frozenset({"dump.sh", "review.json", "report.html"})
-_PUBLISHED: Final = frozenset({"slice.sql", "restore.sh", "manifest.json", "queries.sql", LISTING, "verification.json"})
+_PUBLISHED: Final = frozenset(
+    {"slice.sql", "slice.sql.zst", "restore.sh", "manifest.json", "queries.sql", LISTING, "verification.json"}
+)
 _KEY_FILE: Final = re.compile(r"[0-9]+\.sql", re.ASCII)
 #: What a dump that was killed leaves behind.
 _LEFT_OVER: Final = ".dump."
@@ -58,6 +61,12 @@ class Bundle:
     def listing(self) -> Path:
         """The list of files that rows name; there is none when they name none."""
         return self.publish / LISTING
+
+    @property
+    def slice_file(self) -> Path:
+        """The slice, whichever way it was written."""
+        packed = self.publish / "slice.sql.zst"
+        return packed if packed.exists() else self.publish / "slice.sql"
 
 
 def safe_name(paper: str) -> str:
@@ -92,23 +101,27 @@ def write_bundle(
     fingerprints: Mapping[TableName, Fingerprint] | None = None,
     scratch_schema: str | None = None,
     listing: Listing | None = None,
+    packed: Packed | None = None,
 ) -> Bundle:
     """Writes a bundle, complete or not at all; an earlier bundle in that folder is replaced.
 
     With a scratch schema, `dump.sh` puts long lists of keys into a table there. A `listing` without entries is left
-    out.
+    out. A packed slice is moved in.
 
     Raises InputError, and changes nothing, when the folder holds anything else or cannot be written.
     """
     target = folder.absolute()
     require_writable(target, meta.paper)
     known = fingerprints or {}
-    files = _contents(slice_, statements, meta, known, scratch_schema, listing)
+    files = _contents(slice_, statements, meta, known, scratch_schema, listing, packed)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         fresh = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
         try:
             _write(fresh, files, listing)
+            if packed is not None:
+                packed.path.chmod(0o644)
+                packed.path.rename(fresh / "publish" / "slice.sql.zst")
             _put_in_place(fresh, target)
         finally:
             shutil.rmtree(fresh, ignore_errors=True)
@@ -176,6 +189,7 @@ def _contents(
     fingerprints: Mapping[TableName, Fingerprint],
     scratch_schema: str | None,
     listing: Listing | None,
+    packed: Packed | None,
 ) -> dict[str, tuple[str, int]]:
     """Each file's text and mode; the listing is a file already."""
     version = slice_.schema.server_version
@@ -185,7 +199,8 @@ def _contents(
         "restore.sh": restore_script(slice_, public),
         "queries.sql": queries(statements, meta.included),
     }
-    checksums: dict[str, str | None] = {name: _sha256(text) for name, text in published.items()}
+    checksums: dict[str, str | None] = {"slice.sql": None} if packed is None else {"slice.sql.zst": packed.sha256}
+    checksums |= {name: _sha256(text) for name, text in published.items()}
     if listing is not None and listing.tally.number:
         checksums[LISTING] = listing.sha256()
     return {
@@ -194,7 +209,7 @@ def _contents(
         "review.json": (review(slice_, statements, meta, fingerprints, listing.tally if listing else None), 0o600),
         "publish/restore.sh": (published["restore.sh"], 0o755),
         "publish/queries.sql": (published["queries.sql"], 0o644),
-        "publish/manifest.json": (manifest(slice_, meta, {"slice.sql": None, **checksums}), 0o644),
+        "publish/manifest.json": (manifest(slice_, meta, checksums), 0o644),
     }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -197,6 +197,20 @@ class Database:
         finally:
             if self._connection.open:
                 self._leave(session)
+
+    def payloads(self, sql: str) -> Generator[list[bytes], None, None]:
+        """The rows of a SELECT as the text protocol sends them, as many at a time as have come.
+
+        When it is closed before its end, so is the connection. Raises StatementError, GrantError or ServerError.
+        """
+        try:
+            yield from Answer(self._connection, sql, Protocol.TEXT).payloads()
+        except (pymysql.err.MySQLError, OSError) as error:
+            self._refuse(error, sql, None)
+        except BaseException:
+            # Nobody waits for the rest, which may take hours.
+            self.abandon()
+            raise
 
     def value(self, sql: str) -> Any:
         """The first value of the first row; None when there is no row."""

@@ -74,8 +74,9 @@ def statement(table: Table, *, mariadb: bool = False, masks: Mapping[str, Mask] 
 def literal(column: Column) -> str:
     """SQL that gives a column's value as SQL, exact in a session in UTC."""
     name = quoting.identifier(column.name)
+    value = _value(column, name)
     # Not COALESCE: a value that is too long for the server also becomes NULL, and must not pass for one.
-    return f"IF({name} IS NULL, 'NULL', {_value(column, name)})"
+    return f"IF({name} IS NULL, 'NULL', {value})" if column.nullable else value
 
 
 def double(name: str) -> str:
@@ -106,7 +107,8 @@ def _value(column: Column, name: str) -> str:
     kind = column.data_type
     if kind in _APPROXIMATE:
         exact = double(name)
-        return f"IF({exact} = '-0', '-0e0', {exact})"
+        # The text is dear; only what is equal to zero may be minus zero.
+        return f"IF({name} = 0 AND {exact} = '-0', '-0e0', {exact})"
     if kind in _NUMBERS:
         return f"CAST({name} AS CHAR)"
     if kind == "bit":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from contextlib import closing, suppress
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -17,6 +17,7 @@ from graph.dangling import dangling
 from graph.database import Database
 from graph.decisions import NOTHING, Decisions, extended, whole_rules
 from graph.decisions import left_out as left_out_tables
+from graph.direct_write import room_beside, write_slice
 from graph.documents import Judged, Meta, excluded_counts, limited
 from graph.errors import InputError, StatementError
 from graph.exclusion import excluded_by, excluded_tables, names_any
@@ -95,6 +96,7 @@ def export(
     decisions: Decisions = NOTHING,
     scratch_schema: str | None = None,
     stores: Mapping[str, StoreSettings] | None = None,
+    direct: bool = False,
     progress: Progress | None = None,
     bounds: Bounds = UNBOUNDED,
 ) -> Export:
@@ -102,9 +104,10 @@ def export(
 
     `meta.included` are the classes taken into the slice; statements that read a table of `exclude` (patterns, see
     graph.exclusion) are not; see graph.decisions for the others. `dump.sh` may make tables of
-    keys in `scratch_schema`. `stores` are DataJoint's settings of stores. Raises InputError when there is nothing to
-    export, the folder is not ours, a pattern stands for no table or a decision cannot be carried out, LimitError when
-    the slice exceeds `bounds`, GrantError for a missing right, ServerError, ApartError; nothing is written then.
+    keys in `scratch_schema`. `stores` are DataJoint's settings of stores. With `direct` the bundle has its slice at
+    once, written in the snapshot in which it was computed. Raises InputError when there is nothing to export, the
+    folder is not ours, a pattern stands for no table or a decision cannot be carried out, LimitError when the slice
+    exceeds `bounds`, GrantError for a missing right, ServerError, ApartError; nothing is written then.
     """
     say = progress or (lambda text: None)
     return anew(
@@ -120,6 +123,7 @@ def export(
             decisions=decisions,
             scratch_schema=scratch_schema,
             stores=stores,
+            direct=direct,
             say=say,
             bounds=bounds,
         ),
@@ -138,29 +142,35 @@ def _export(
     decisions: Decisions,
     scratch_schema: str | None,
     stores: Mapping[str, StoreSettings] | None,
+    direct: bool,
     say: Progress,
     bounds: Bounds,
 ) -> Export:
     require_writable(folder.absolute(), meta.paper)
-    with closing(Apart()) as apart, database.snapshot():
-        made = compute(
-            database,
-            apart,
-            recorded,
-            meta,
-            parts=parts,
-            exclude=exclude,
-            decisions=decisions,
-            say=say,
-            bounds=bounds,
-        )
-        say("taking fingerprints of the rows")
-        fingerprints = take(database, made.slice)
-        listing = files_read.take(database, made.slice, decisions.files, stores, say)
-        changed = tuple(changes(database, _comparable(made.statements, meta.included, made.slice), say))
-    warnings = (*made.slice.warnings, *notices.unlisted(listing.tally, decisions.files, made.slice))
-    slice_ = replace(made.slice, changes=changed, warnings=warnings)
-    bundle = write_bundle(folder, slice_, made.statements, meta, fingerprints, scratch_schema, listing)
+    with ExitStack() as stack:
+        room = stack.enter_context(room_beside(folder)) if direct else None
+        with closing(Apart()) as apart, database.snapshot():
+            made = compute(
+                database,
+                apart,
+                recorded,
+                meta,
+                parts=parts,
+                exclude=exclude,
+                decisions=decisions,
+                say=say,
+                bounds=bounds,
+            )
+            say("taking fingerprints of the rows")
+            fingerprints = take(database, made.slice)
+            listing = files_read.take(database, made.slice, decisions.files, stores, say)
+            changed = tuple(changes(database, _comparable(made.statements, meta.included, made.slice), say))
+            warnings = (*made.slice.warnings, *notices.unlisted(listing.tally, decisions.files, made.slice))
+            slice_ = replace(made.slice, changes=changed, warnings=warnings)
+            packed = None
+            if room is not None:
+                packed = write_slice(database, slice_, fingerprints, room / "slice.sql.zst", say)
+        bundle = write_bundle(folder, slice_, made.statements, meta, fingerprints, scratch_schema, listing, packed)
     return Export(bundle, slice_, made.statements, listing.tally)
 
 

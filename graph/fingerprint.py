@@ -43,7 +43,7 @@ class Fingerprint:
 
 def take(database: Database, slice_: Slice) -> dict[TableName, Fingerprint]:
     """The fingerprint of each table's rows as they are in the database's snapshot, if it has one open."""
-    return {sliced.table.name: _take(database, sliced) for sliced in base_tables(slice_)}
+    return {sliced.table.name: of(database, sliced) for sliced in base_tables(slice_)}
 
 
 def columns(table: Table) -> str:
@@ -52,7 +52,8 @@ def columns(table: Table) -> str:
     return f"COUNT(*), COALESCE(MOD(SUM(CAST({digest} AS UNSIGNED)), {MODULUS}), 0)"
 
 
-def _take(database: Database, sliced: TableSlice) -> Fingerprint:
+def of(database: Database, sliced: TableSlice) -> Fingerprint:
+    """The fingerprint of one table's rows."""
     rows = values = 0
     select = f"SELECT {columns(sliced.table)} FROM {quoting.table(sliced.table.name)} WHERE "
     for where in restrictions(sliced):

@@ -22,14 +22,16 @@ from graph.views import create, views
 #: The folder of key files.
 KEY_FOLDER: Final = "keys"
 
-_HEADER = """\
+#: How `slice.sql` begins.
+HEADER: Final = """\
 SET @slice_foreign_key_checks = @@foreign_key_checks, @slice_unique_checks = @@unique_checks;
 SET @slice_sql_mode = @@sql_mode, @slice_time_zone = @@time_zone;
 SET NAMES utf8mb4;
 SET foreign_key_checks = 0, unique_checks = 0, sql_mode = 'NO_AUTO_VALUE_ON_ZERO', time_zone = '+00:00';
 /*M!100201 SET @slice_check_constraint_checks = @@check_constraint_checks, check_constraint_checks = 0 */;"""
 
-_FOOTER = """\
+#: How it ends.
+FOOTER: Final = """\
 SET foreign_key_checks = @slice_foreign_key_checks, unique_checks = @slice_unique_checks;
 SET sql_mode = @slice_sql_mode, time_zone = @slice_time_zone;
 /*M!100201 SET check_constraint_checks = @slice_check_constraint_checks */;"""
@@ -126,11 +128,12 @@ def dump_script(
         tables=blocks,
         first_table=first,
         repairs=any(block.exact for block in blocks),
+        restricted=any(block.keys or any(block.parts) for block in blocks),
         scratch=_Scratch.of(scratch_schema) if files and scratch_schema else None,
         views=Heredoc("\n".join(statements)) if statements else None,
         hidden=[str(sliced.table.name) for sliced in hidden_views(slice_)],
-        header=Heredoc(_HEADER),
-        footer=Heredoc(_FOOTER),
+        header=Heredoc(HEADER),
+        footer=Heredoc(FOOTER),
         modulus=fingerprint.MODULUS,
     )
 
@@ -139,6 +142,15 @@ def key_files(slice_: Slice, scratch_schema: str | None) -> dict[str, str]:
     """The files beside `dump.sh` that hold the keys for which WHERE texts are too long, by name."""
     files = _key_file_names(slice_, scratch_schema)
     return {file: keytable.values(slice_.tables[name]) for name, file in files.items()}
+
+
+def create_database(schema: str) -> str:
+    """SQL that gives the statement which creates a schema."""
+    create = string_literal(f"CREATE DATABASE IF NOT EXISTS {identifier(schema)} CHARACTER SET ")
+    return (
+        f"SELECT CONCAT({create}, DEFAULT_CHARACTER_SET_NAME, ' COLLATE ', DEFAULT_COLLATION_NAME, ';')\n"
+        f"  FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = {string_literal(schema)}"
+    )
 
 
 def _key_file_names(slice_: Slice, scratch_schema: str | None) -> dict[TableName, str]:
@@ -152,14 +164,10 @@ def _databases(slice_: Slice) -> Iterator[_Database]:
     """The slice's schemas, in the order of their first tables."""
     for schema in schemas(slice_):
         tables = [s.table.name.name for s in base_tables(slice_) if s.table.name.schema == schema]
-        create = string_literal(f"CREATE DATABASE IF NOT EXISTS {identifier(schema)} CHARACTER SET ")
         yield _Database(
             comment=f"# {comment(identifier(schema))}",
             label=shell_word(comment(schema)),
-            create=Heredoc(
-                f"SELECT CONCAT({create}, DEFAULT_CHARACTER_SET_NAME, ' COLLATE ', DEFAULT_COLLATION_NAME, ';')\n"
-                f"  FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = {string_literal(schema)};"
-            ),
+            create=Heredoc(f"{create_database(schema)};"),
             use=shell_word(use(schema)),
             words=words(schema, *tables) if tables else "",
         )

@@ -78,7 +78,9 @@ def document(bundle: Bundle, proof: Proof, versions: Versions, moment: datetime)
         "time": moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         "versions": asdict(versions),
         "proven": proof.complete,
-        "files": {name: _checksum(bundle.publish / name) for name in ("manifest.json", "queries.sql", "slice.sql")},
+        "files": {
+            name: _checksum(bundle.publish / name) for name in ("manifest.json", "queries.sql", bundle.slice_file.name)
+        },
         "totals": {
             "queries": len(proof.outcomes),
             **_counts(proof),

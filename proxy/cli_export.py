@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -129,6 +132,11 @@ _defaults_file_option = click.option(
     help="Schema of the source where dump.sh may make a table of keys when their list is long.",
 )
 @click.option("--run", "run_now", is_flag=True, help="Run dump.sh at once.")
+@click.option(
+    "--direct",
+    is_flag=True,
+    help="With --run: write slice.sql.zst in the transaction that computes the slice, without dump.sh and mysqldump.",
+)
 @json_option
 @click.pass_obj
 def export(
@@ -151,12 +159,15 @@ def export(
     plan_from: Path | None,
     scratch_schema: str | None,
     run_now: bool,
+    direct: bool,
     as_json: bool,
 ) -> int:
     """Write the bundle of a paper: the dump script, what it decided, and what goes out."""
     only_plan = only_plan or plan_to is not None
     if only_plan and run_now:
         raise InputError("a plan alone leaves nothing to run: give --run, or --plan and --write-plan")
+    if direct and not run_now:
+        raise InputError("--direct says how the rows are written at once: give it together with --run")
     if plan_to is not None:
         require_new(plan_to)
     decisions = NOTHING if plan_from is None else read_plan(plan_from, paper)
@@ -181,7 +192,7 @@ def export(
     )
     folder = out or Path(safe_name(paper))
     bounds = Bounds(memory << 20, max_rows)
-    with Progress() as progress, Database.connect(address, credentials) as database:
+    with terminable(), Progress() as progress, Database.connect(address, credentials) as database:
         flavour = database.flavour
         if only_plan:
             plan = make_plan(
@@ -203,6 +214,7 @@ def export(
                 decisions=decisions,
                 scratch_schema=scratch_schema,
                 stores=known_stores(),
+                direct=direct,
                 progress=progress,
                 bounds=bounds,
             )
@@ -214,11 +226,25 @@ def export(
     for number, why in pins.items():
         if isinstance(why, str):
             say(f"warning: statement {number} is not pinned: {why}; its rows are those that it would fetch now")
-    if run_now:
+    if run_now and not direct:
         with Progress() as progress:
             run_dump(made.bundle, address, credentials, flavour, progress)
     _print_export(made, paper, lost, dumped=run_now, as_json=as_json)
     return 0 if made.complete and not lost else _INCOMPLETE
+
+
+@contextmanager
+def terminable() -> Iterator[None]:
+    """SIGTERM ends what is done meanwhile as Ctrl-C does: what is half-written is removed."""
+
+    def end(number: int, _: object) -> None:
+        raise SystemExit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _print_plan(plan: Plan, paper: str, lost: list[Lost], *, as_json: bool) -> int:

@@ -11,6 +11,7 @@ import pytest
 from examples.private_server import PrivateServer
 from graph.database import Credentials, Database, ServerAddress
 from graph.decisions import Decisions
+from graph.direct_write import zstd
 from graph.documents import Judged, Meta
 from graph.errors import InputError
 from graph.export import Export, export
@@ -109,30 +110,37 @@ hash:
 """
 
 
-def run(server: PrivateServer, folder: Path, texts: list[str], plan: str) -> Export:
+def run(server: PrivateServer, folder: Path, texts: list[str], plan: str, *, direct: bool) -> Export:
     (folder / "plan.yaml").write_text(f"version: 1\npaper: Paper\n{plan}")
     decisions = read_plan(folder / "plan.yaml", "Paper")
     judged = [Judged(Statement(n, sql), StatementClass.DATA, "") for n, sql in enumerate(texts, 1)]
     with connect(server) as source:
-        return export(source, judged, folder / "out", META, decisions=decisions)
+        return export(source, judged, folder / "out", META, decisions=decisions, direct=direct)
 
 
 def connect(server: PrivateServer) -> Database:
     return Database.connect(ServerAddress(server.host, server.port), Credentials(server.user, server.password))
 
 
-def test_masked_values_do_not_go_out(server: PrivateServer, restored: PrivateServer, lab: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("direct", [False, True], ids=["dump.sh", "direct"])
+def test_masked_values_do_not_go_out(
+    server: PrivateServer, restored: PrivateServer, lab: str, tmp_path: Path, direct: bool
+) -> None:
     texts = [
         f"SELECT id, ratio, badge, kind FROM {lab}.person",
         f"SELECT COUNT(*) FROM {lab}.person WHERE boss = 1",
         f"SELECT id FROM {lab}.person WHERE mail = 'ann@lab.example'",
         f"SELECT id FROM {lab}.v",
     ]
-    made = run(server, tmp_path, texts, PLAN.format(s=lab))
+    made = run(server, tmp_path, texts, PLAN.format(s=lab), direct=direct)
     assert [bool(each.masked) for each in made.statements] == [False, False, True, True]
     address, credentials = ServerAddress(server.host, server.port), Credentials(server.user, server.password)
-    run_dump(made.bundle, address, credentials, server.flavour)
-    published = b"".join(path.read_bytes() for path in made.bundle.publish.iterdir())
+    if not direct:
+        run_dump(made.bundle, address, credentials, server.flavour)
+    files = list(made.bundle.publish.iterdir())
+    published = b"".join(
+        zstd.decompress(path.read_bytes()) if path.suffix == ".zst" else path.read_bytes() for path in files
+    )
     for secret in SECRETS:
         assert secret.encode() not in published
         assert secret.encode().hex().upper().encode() not in published.upper()
