@@ -36,6 +36,7 @@ from tests.dumping import (
     shellcheck,
     tools,
 )
+from tests.harness import add_account
 
 CHILD, PARENT = TableName("lab", "child"), TableName("lab", "parent")
 PICKED = {CHILD: "id < 4", PARENT: "id < 3"}
@@ -62,6 +63,16 @@ def small(dumped: tuple[Bundle, Slice], clean: Pair, tmp_path: Path) -> tuple[Pa
     clean.source.execute(*SMALL)
     folder = shutil.copytree(dumped[0].folder, tmp_path / "bundle")
     return clean, Bundle(folder), dumped[1]
+
+
+def test_a_dump_by_select_alone_complains_of_nothing(small: tuple[Pair, Bundle, Slice]) -> None:
+    """What the tools would say for each table, people would have to read."""
+    pair, bundle, _ = small
+    reader = add_account(pair.source, ["lab"])
+    options = {"MYSQL_DEFAULTS_FILE": str(pair.source.defaults_file(reader.user, reader.password))}
+    answer = call(bundle.dump_script, tools(pair.source) | options)
+    assert answer.returncode == 0, answer.stderr
+    assert [line for line in answer.stderr.splitlines() if not line.startswith("dump.sh: ")] == []
 
 
 @pytest.mark.parametrize(
