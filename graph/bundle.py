@@ -25,7 +25,11 @@ from graph.script import KEY_FOLDER, dump_script, key_files
 from graph.slice import Slice
 
 #: All that may lie in a bundle; anything else in the folder is somebody's own and keeps us from replacing it.
-_FILES: Final = frozenset({"dump.sh", "review.json", "report.html"})
+_FILES: Final = frozenset(
+    {"dump.sh", "review.json", "report.html"}
+    # What graph.engines writes, and the folders that its programs write.
+    | {"dump_mysqlsh.sh", "mysqlsh.js", "mysqlsh", "dump_mydumper.sh", "mydumper.cnf", "mydumper"}
+)
 _PUBLISHED: Final = frozenset(
     {"slice.sql", "restore.sh", "manifest.json", "queries.sql", "files.tsv", "verification.json"}
 )
