@@ -38,7 +38,7 @@ SCALE ?= 0.01
 tpch:
 	scripts/tpch $(SCALE:%=--scale %) $(FLAVOUR:%=--flavour %) $(QUERIES:%=--query %) $(OPTIONS)
 
-# Ratios against peers in the same run: the wire, the worker's parsing, looking into results. make bench OPTIONS=--quick
+# Ratios against peers in the same run: the wire, the worker's parsing, looking into results, slices. make bench OPTIONS=--quick
 bench:
 	scripts/bench $(OPTIONS)
 

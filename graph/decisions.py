@@ -11,6 +11,7 @@ from graph.cascade import leaf_rule
 from graph.errors import InputError
 from graph.leaves.rules import Rule
 from graph.limits import Within
+from graph.masks import Masked, MaskKind
 from graph.names import TableName
 from graph.schema import Column, ForeignKey, Schema, Table
 
@@ -51,12 +52,14 @@ class Decisions:
     leave_out: tuple[Named, ...] = ()
     within: tuple[Within, ...] = ()
     exclude: tuple[TableName, ...] = ()
+    masked: tuple[Masked, ...] = ()
 
     @property
     def schemas(self) -> list[TableName]:
         """What must be read of the server's schema, as names without a table."""
         tables = [name for key in self.foreign_keys for name in (key.child, key.parent)]
         tables += [named.table for named in (*self.whole, *self.leave_out)]
+        tables += [each.table for each in self.masked]
         return [TableName(schema, "") for schema in sorted({table.schema for table in tables})]
 
     def document(self) -> dict[str, Any]:
@@ -75,7 +78,11 @@ class Decisions:
             "leave_out": [written(named.table) for named in self.leave_out],
             "within": [{written(each.table): each.where} for each in self.within],
             "exclude": [written(name) for name in self.exclude],
+            **{kind.value: self._masked(kind) for kind in MaskKind},
         }
+
+    def _masked(self, kind: MaskKind) -> list[dict[str, list[str]]]:
+        return [{written(each.table): list(each.columns)} for each in self.masked if each.kind is kind]
 
 
 NOTHING: Final = Decisions()

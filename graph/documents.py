@@ -30,7 +30,8 @@ class Judged:
     `answers` is the SELECT that the slice answers for it, where that is not the statement itself (the SELECT of an
     `INSERT … SELECT`). `pinned` says whether its rows are those that its recorded results named. `excluded` are the
     tables that keep it out of the slice because the export was told to leave them out; its class stays what it is.
-    `lost` counts by table the rows that it needs and that limits keep out: the slice does not answer it.
+    `lost` counts by table the rows that it needs and that limits keep out, `masked` names columns that it may look at
+    and that the slice does not show: the slice does not answer it then.
     """
 
     statement: Statement
@@ -41,6 +42,7 @@ class Judged:
     pinned: bool = False
     excluded: tuple[TableName, ...] = ()
     lost: tuple[tuple[TableName, int], ...] = ()
+    masked: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +129,7 @@ def queries(statements: Iterable[Judged], included: frozenset[StatementClass]) -
     current: list[str] = []
     seen: set[tuple[str, ...]] = set()
     for judged in statements:
-        if judged.kind not in included or judged.excluded or judged.lost:
+        if judged.kind not in included or judged.excluded or judged.lost or judged.masked:
             continue
         session = judged.statement.session
         settings = list(_settings(session))
@@ -165,6 +167,11 @@ def lost_document(judged: Judged) -> list[dict[str, Any]]:
     return [{"schema": name.schema, "name": name.name, "rows": rows} for name, rows in judged.lost]
 
 
+def masked_document(sliced: TableSlice) -> dict[str, str]:
+    """How columns are masked, as documents have it."""
+    return {name: mask.kind.value for name, mask in sliced.masks.items()}
+
+
 def structure_digest(table: Table) -> str:
     """SHA-256 of what a table's columns and keys are."""
     columns = [[c.name, c.column_type, c.nullable, c.charset, c.collation, c.generated] for c in table.columns]
@@ -190,6 +197,7 @@ def _reviewed_table(sliced: TableSlice, slice_: Slice, fingerprints: Mapping[Tab
         "restriction": None if view or sliced.whole else restrictions(sliced),
         "values": None if taken is None else taken.values,
         "reasons": list(sliced.reasons),
+        "masked": masked_document(sliced),
         "foreign_keys": [_foreign_key(key) for key in slice_.schema.parents(name)],
     }
 
@@ -206,6 +214,7 @@ def _reviewed_statement(judged: Judged) -> dict[str, Any]:
         "pinned": judged.pinned,
         "excluded": [list(name) for name in judged.excluded],
         "lost": lost_document(judged),
+        "masked": list(judged.masked),
         "recorded": None if recorded is None else asdict(recorded),
         "session": {
             "schema": session.schema,
@@ -238,6 +247,7 @@ def _published_table(sliced: TableSlice) -> dict[str, Any]:
         "name": name.name,
         "view": sliced.table.view is not None,
         "rows": sliced.rows,
+        "masked": masked_document(sliced),
         "structure": structure_digest(sliced.table),
     }
 

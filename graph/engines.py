@@ -53,7 +53,16 @@ _PLAIN_NAME: Final = re.compile(r"[\w #$~@%&+=:;,!?()/*'\"<>|{}^-]+")
 
 
 def engine_files(slice_: Slice, origin: Origin, engine: Engine) -> dict[str, str]:
-    """The files beside `dump.sh`, by name. Raises InputError for a table that the program cannot be told of."""
+    """The files beside `dump.sh`, by name.
+
+    Raises InputError for a table that the program cannot be told of, or whose columns are masked.
+    """
+    for sliced in base_tables(slice_):
+        if sliced.masks:
+            raise InputError(
+                f"columns of {sliced.table.name} are masked, and {_WORDS[engine][0]} would write their values;"
+                " dump with dump.sh"
+            )
     text = _mysqlsh(slice_) if engine is Engine.MYSQLSH else _mydumper(slice_)
     inexact = [
         comment(str(sliced.table.name))

@@ -8,15 +8,17 @@ Where such a column is outside every key, mysqldump writes the row and an UPDATE
 key, rounded values may collide or lead an UPDATE astray, so mysqldump leaves the row out and an INSERT brings it.
 
 MariaDB's mysqldump writes generated columns too, which MySQL takes for an error: all rows of such a table get an
-INSERT, unless one may be too long for the server to write.
+INSERT, unless one may be too long for the server to write. So do all rows of a table with masked columns.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
+from types import MappingProxyType
 
 from graph import quoting
+from graph.masks import Mask, written
 from graph.schema import Column, Table
 
 _APPROXIMATE = frozenset({"float", "double"})
@@ -41,9 +43,9 @@ class Repair(StrEnum):
     INSERT = "insert"
 
 
-def repair(table: Table, *, mariadb: bool = False) -> Repair:
-    """Which of them a table needs. `mariadb`: it is a MariaDB server's."""
-    if mariadb and _without_generated(table):
+def repair(table: Table, *, mariadb: bool = False, masked: bool = False) -> Repair:
+    """Which of them a table needs. `mariadb`: it is a MariaDB server's; `masked`: some of its columns are."""
+    if masked or (mariadb and _without_generated(table)):
         return Repair.INSERT
     approximate = {column.name for column in _approximate(table)}
     if not approximate:
@@ -52,19 +54,21 @@ def repair(table: Table, *, mariadb: bool = False) -> Repair:
     return Repair.UPDATE if table.key and not approximate & keyed else Repair.INSERT
 
 
-def loses(table: Table, *, mariadb: bool = False) -> str:
-    """SQL that is true for the rows that mysqldump would not write as they are, else false (never NULL)."""
-    if mariadb and _without_generated(table):
+def loses(table: Table, *, mariadb: bool = False, masked: bool = False) -> str:
+    """SQL that is true for the rows that mysqldump would not write as they are to be, else false (never NULL)."""
+    if masked or (mariadb and _without_generated(table)):
         return "TRUE"
     return " OR ".join(f"COALESCE({_differs(column)}, FALSE)" for column in _approximate(table))
 
 
-def statement(table: Table, *, mariadb: bool = False) -> str:
-    """SQL that gives, for one row, the statement that brings its exact values, for a session that uses its schema.
+def statement(table: Table, *, mariadb: bool = False, masks: Mapping[str, Mask] = MappingProxyType({})) -> str:
+    """SQL that gives, for one row, the statement that brings its exact values, but for those of masked columns, for a
+    session that uses its schema.
 
     NULL when that is longer than the server's max_allowed_packet.
     """
-    return _update(table) if repair(table, mariadb=mariadb) is Repair.UPDATE else _insert(table)
+    kind = repair(table, mariadb=mariadb, masked=bool(masks))
+    return _update(table) if kind is Repair.UPDATE else _insert(table, masks)
 
 
 def literal(column: Column) -> str:
@@ -136,10 +140,12 @@ def _assignments(columns: Iterable[Column], separator: str) -> list[str]:
     return parts
 
 
-def _insert(table: Table) -> str:
+def _insert(table: Table, masks: Mapping[str, Mask]) -> str:
     columns = _stored(table)
     names = ", ".join(quoting.identifier(column.name) for column in columns)
     parts = [quoting.string_literal(f"INSERT INTO {quoting.identifier(table.name.name)} ({names}) VALUES (")]
     for position, column in enumerate(columns):
-        parts += [literal(column)] if position == 0 else ["','", literal(column)]
+        mask = masks.get(column.name)
+        value = literal(column) if mask is None else written(column, mask)
+        parts += [value] if position == 0 else ["','", value]
     return f"CONCAT({', '.join([*parts, _END_OF_VALUES])})"

@@ -23,6 +23,7 @@ from graph.exclusion import excluded_by, excluded_tables, names_any
 from graph.fingerprint import take
 from graph.grants import missing_grants, without
 from graph.leaves import UNRESTRICTED, Occurrence, Resolution
+from graph.masks import Masks, masks, read_by
 from graph.names import TableName
 from graph.restart import anew
 from graph.scan import ServerVersion, open_comments
@@ -198,6 +199,7 @@ def compute(
     schema = read_schema(database, names, checked=not forgiving)
     excluded = excluded_tables(exclude, schema)
     full, without_rows = extended(schema, decisions), left_out_tables(schema, decisions)
+    masked = masks(full, decisions.masked)
     # Statements are resolved without the plan's foreign keys, and without those that lead to what is left out: their
     # rows must not rest on these.
     apart.use(schema.cut(without_rows))
@@ -232,7 +234,8 @@ def compute(
         progress=say,
         bounds=bounds,
     )
-    statements = tuple(_judge(judged, resolutions, slice_, left_out) for judged in recorded)
+    slice_ = slice_.masked(masked)
+    statements = tuple(_judge(judged, resolutions, slice_, left_out, masked) for judged in recorded)
     unrestricted = _unrestricted(recorded, resolutions, meta.included)
     warnings = [
         *notices.taken_whole(unrestricted, slice_),
@@ -417,6 +420,7 @@ def _judge(
     resolutions: dict[_Text, Resolution],
     slice_: Slice,
     left_out: Mapping[_Text, tuple[TableName, ...]],
+    masked: Masks,
 ) -> Judged:
     """The final class of a statement. What the server refused to evaluate is unresolved."""
     resolution = resolutions[_text(judged)]
@@ -433,6 +437,7 @@ def _judge(
         pinned=any(rule.keys is not None for rule in resolution.rules),
         excluded=left_out.get(_text(judged), ()),
         lost=tuple((name, rows) for number in ids for name, rows in slice_.lost.get(number, {}).items()),
+        masked=read_by(judged.statement.sql, (*resolution.tables, *resolution.views), slice_.schema, masked),
     )
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from itertools import groupby, islice
+from operator import itemgetter
 from typing import Any, Final, cast
 
 from graph import quoting
@@ -204,7 +205,7 @@ def _tree(keys: Sequence[tuple[Any, ...]], depth: int, width: int) -> _Tree:
     if depth == width - 1:
         return ((tuple(key[depth] for key in keys), None),)
     together: dict[_Tree, list[Any]] = {}
-    for value, group in groupby(keys, key=lambda key: key[depth]):
+    for value, group in groupby(keys, key=itemgetter(depth)):
         together.setdefault(_tree(list(group), depth + 1, width), []).append(value)
     return tuple((tuple(values), rest) for rest, values in together.items())
 

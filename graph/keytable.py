@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any, Final, cast
 
 from graph.errors import InputError
 from graph.keys import key_columns, literal
+from graph.keystore import KeySet
 from graph.quoting import identifier
 from graph.quoting import table as quoted
 from graph.schema import Table
@@ -41,7 +42,8 @@ def _lines(sliced: TableSlice) -> Iterator[str]:
     own = key_columns(sliced.table)
     line: list[str] = []
     size = 0
-    for key in sorted(cast("frozenset[tuple[Any, ...]]", sliced.keys)):
+    keys = cast("Collection[tuple[Any, ...]]", sliced.keys)
+    for key in keys if isinstance(keys, KeySet) else sorted(keys):
         row = f"({','.join(literal(column, value) for column, value in zip(own, key, strict=True))})"
         if "\n" in row:
             raise InputError(f"a key of table {sliced.table.name} cannot be written in one line")

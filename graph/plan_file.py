@@ -17,6 +17,7 @@ from graph.errors import InputError
 from graph.exclusion import ALL, pattern
 from graph.hints import Hint
 from graph.limits import Within, parse_within
+from graph.masks import Masked, MaskKind
 from graph.names import TableName
 from graph.paths import written as written_path
 from graph.plan import Plan
@@ -34,6 +35,8 @@ _COMMENTS: Final = {
     "leave_out": "Tables to leave out: the structure stays, no row does, and what refers to their rows dangles.",
     "within": "Only rows that descend from these rows, or are these rows: SCHEMA.TABLE: WHERE.",
     "exclude": "Leave out the statements that read these tables: SCHEMA.TABLE, or SCHEMA.* for a whole schema.",
+    "blank": "Columns whose values do not go out: SCHEMA.TABLE: [COLUMN, …]. NULL, or what says nothing, stands there.",
+    "hash": "Columns of which a hash goes out, so that equal values stay equal: SCHEMA.TABLE: [COLUMN, …].",
 }
 _FOUND: Final = "What was found. Nothing below is read again."
 
@@ -94,6 +97,7 @@ def read_plan(path: Path, paper: str) -> Decisions:
         tuple(Named(reader.table(each), reader.at(each)) for each in reader.list(parts.get("leave_out"))),
         tuple(reader.within(each) for each in reader.list(parts.get("within"))),
         tuple(reader.table(each, all_tables=True) for each in reader.list(parts.get("exclude"))),
+        tuple(reader.masked(each, kind) for kind in MaskKind for each in reader.list(parts.get(kind.value))),
     )
 
 
@@ -169,6 +173,16 @@ class _Reader:
             self._columns(parts["parent_columns"]),
             self.at(node),
         )
+
+    def masked(self, node: yaml.Node, kind: MaskKind) -> Masked:
+        """`table: [columns]`."""
+        if not isinstance(node, yaml.MappingNode) or len(node.value) != 1:
+            raise InputError(f"{self.at(node)}: here must be 'SCHEMA.TABLE: [COLUMN, …]'")
+        ((table, columns),) = node.value
+        names = tuple(self.text(each) for each in self.list(columns))
+        if not names:
+            raise InputError(f"{self.at(node)}: the columns to {kind.value} are missing")
+        return Masked(self.table(table), names, kind, self.at(node))
 
     def _columns(self, node: yaml.Node) -> tuple[str, ...]:
         found = tuple(self.text(each) for each in self.list(node))

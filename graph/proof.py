@@ -26,7 +26,7 @@ class Review:
     `statements` are the SELECTs that the copy must answer, each once, in the order of queries.sql; `left_out` counts
     the others by class; `excluded` has for each statement that excluded tables keep out these tables; `tables` maps
     each base table to its rows in the slice; `pins` compares pinned rows with the source as it was at the export;
-    `limited` counts the statements that limits keep rows from.
+    `limited` counts the statements that limits keep rows from, `masked` those that may look at masked columns.
     """
 
     paper: str
@@ -38,6 +38,7 @@ class Review:
     excluded: tuple[tuple[TableName, ...], ...] = ()
     pins: tuple[PinCheck, ...] = ()
     limited: int = 0
+    masked: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +120,7 @@ def _review(document: Mapping[str, Any]) -> Review:
     left_out: Counter[StatementClass] = Counter()
     unresolved = []
     excluded = []
-    limited = 0
+    limited = masked = 0
     for item in document["statements"]:
         kind = StatementClass(item["class"])
         if left := item.get("excluded"):
@@ -127,6 +128,9 @@ def _review(document: Mapping[str, Any]) -> Review:
             continue
         if item.get("lost"):
             limited += 1
+            continue
+        if item.get("masked"):
+            masked += 1
             continue
         if kind is StatementClass.UNRESOLVED:
             unresolved.append(item["reason"])
@@ -155,6 +159,7 @@ def _review(document: Mapping[str, Any]) -> Review:
         tuple(excluded),
         tuple(_pin_check(item) for item in document.get("pins", ())),
         limited,
+        masked,
     )
 
 

@@ -38,7 +38,9 @@ def string_literal(text: str) -> str:
     In quotes where these cannot be misread, else (a backslash, which sql_mode may or may not make an escape,
     or any character that cannot be seen) as the hexadecimal of its UTF-8.
     """
-    if "\\" in text or any(unicodedata.category(character) in _INVISIBLE for character in text):
+    # What is printable, as nearly every text is, has no character of these classes.
+    shown = text.isprintable() or not any(unicodedata.category(character) in _INVISIBLE for character in text)
+    if "\\" in text or not shown:
         return f"_utf8mb4 x'{text.encode('utf-8').hex().upper()}'"
     return "'" + text.replace("'", "''") + "'"
 

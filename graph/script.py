@@ -174,7 +174,8 @@ def _block(
 ) -> _Block:
     """`number` is that of the table's schema."""
     table = sliced.table
-    repair = exact.repair(table, mariadb=mariadb) if sliced.rows else Repair.NONE
+    masked = bool(sliced.masks)
+    repair = exact.repair(table, mariadb=mariadb, masked=masked) if sliced.rows else Repair.NONE
     repaired = repair is not Repair.NONE
     taken = fingerprints.get(table.name)
     expected = str(sliced.rows) if taken is None else f"{sliced.rows} {taken.values}"
@@ -189,8 +190,8 @@ def _block(
         fingerprint=Heredoc(fingerprint.columns(table)),
         parts=() if key_file else tuple(where if where is None else Heredoc(where) for where in restrictions(sliced)),
         keys=_key_table(table, key_file) if key_file else None,
-        loses=Heredoc(exact.loses(table, mariadb=mariadb)) if repaired else None,
-        exact=Heredoc(exact.statement(table, mariadb=mariadb)) if repaired else None,
+        loses=Heredoc(exact.loses(table, mariadb=mariadb, masked=masked)) if repaired else None,
+        exact=Heredoc(exact.statement(table, mariadb=mariadb, masks=sliced.masks)) if repaired else None,
         apart=repair is Repair.INSERT,
     )
 

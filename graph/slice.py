@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Set
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from graph.masks import Mask, Masks
 from graph.names import TableName
 from graph.schema import ForeignKey, Schema, Table
 
@@ -18,7 +19,8 @@ class TableSlice:
 
     `keys` identifies them; with `whole` every row of the table belongs to the slice (always so for a table
     without a key). `rows` and `total` count the rows of the slice and of the table in the snapshot; 0 rows
-    means that only the structure is needed. `reasons` says in words why these rows are here.
+    means that only the structure is needed. `reasons` says in words why these rows are here, `masks` which columns do
+    not show their values.
     """
 
     table: Table
@@ -27,6 +29,7 @@ class TableSlice:
     rows: int
     total: int
     reasons: tuple[str, ...] = ()
+    masks: Mapping[str, Mask] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +99,14 @@ class Slice:
     def rows(self) -> int:
         """Rows over all tables."""
         return sum(table.rows for table in self.tables.values())
+
+    def masked(self, masks: Masks) -> Slice:
+        """The slice with these columns masked."""
+        tables = {
+            name: replace(sliced, masks=masks[name]) if name in masks else sliced
+            for name, sliced in self.tables.items()
+        }
+        return replace(self, tables=tables)
 
     def dangling_rows(self, key: ForeignKey) -> int:
         """How many rows refer by this foreign key to rows that are left out."""

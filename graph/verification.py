@@ -84,6 +84,7 @@ def document(bundle: Bundle, proof: Proof, versions: Versions, moment: datetime)
             **_counts(proof),
             "excluded": len(proof.review.excluded),
             "limited": proof.review.limited,
+            "masked": proof.review.masked,
             "unresolved": len(proof.review.unresolved),
             "tables": len(proof.review.tables),
             "tables_differ": len(proof.miscounts),

@@ -230,6 +230,8 @@ def _print_plan(plan: Plan, paper: str, lost: list[Lost], *, as_json: bool) -> i
         say(line)
     for line in cli_report.limited_lines(plan.computed.statements):
         say(line)
+    for line in cli_report.masked_lines(plan.slice, plan.computed.statements):
+        say(line)
     for warning in plan.slice.warnings:
         say(f"warning: {warning}")
     if plan.computed.missing:
@@ -248,6 +250,8 @@ def _print_export(made: Export, paper: str, lost: list[Lost], *, dumped: bool, a
     for line in cli_report.dangling_lines(made.slice):
         say(line)
     for line in cli_report.limited_lines(made.statements):
+        say(line)
+    for line in cli_report.masked_lines(made.slice, made.statements):
         say(line)
     for warning in made.slice.warnings:
         say(f"warning: {warning}")

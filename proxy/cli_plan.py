@@ -14,7 +14,7 @@ from graph.hints import Hint
 from graph.paths import written
 from graph.plan import Plan
 from graph.statement import StatementClass
-from proxy.cli_report import limited_document, print_gaps, unresolved_document
+from proxy.cli_report import limited_document, masked_document, print_gaps, unresolved_document
 from proxy.cli_show import FORMAT, page
 from proxy.records import Lost
 
@@ -50,6 +50,7 @@ def plan_document(plan: Plan, paper: str, lost: list[Lost]) -> dict[str, Any]:
         "missing": [{"schema": name.schema, "name": name.name, "message": text} for name, text in made.missing.items()],
         "hints": [asdict(hint) for hint in plan.hints],
         "limited": limited_document(made.statements),
+        "masked": masked_document(made.statements),
         "dangling": [dangling_document(each) for each in plan.slice.dangling],
         "unresolved": [unresolved_document(judged) for judged in unresolved(plan)],
         "lost": [{"analysis": gap.analysis, "reason": gap.reason} for gap in lost],

@@ -54,6 +54,7 @@ def export_document(made: Export, paper: str, lost: list[Lost], *, dumped: bool)
         "classes": {kind.value: made.classes[kind] for kind in StatementClass},
         "excluded": _excluded_document(made.excluded),
         "limited": limited_document(made.statements),
+        "masked": masked_document(made.statements),
         "dangling": [dangling_document(each) for each in made.slice.dangling],
         "unresolved": [unresolved_document(judged) for judged in made.unresolved],
         "lost": [{"analysis": gap.analysis, "reason": gap.reason} for gap in lost],
@@ -73,6 +74,27 @@ def limited_lines(statements: Iterable[Judged]) -> Iterator[str]:
     for judged in limited(statements):
         lost = ", ".join(f"{_counted(rows, 'row')} of {name}" for name, rows in judged.lost)
         yield f"limited: statement {judged.statement.id} loses {lost}; the slice does not answer it"
+
+
+def masked_document(statements: Iterable[Judged]) -> list[dict[str, Any]]:
+    """The statements that may look at masked columns, as documents have them."""
+    return [{"id": judged.statement.id, "columns": list(judged.masked)} for judged in _masked(statements)]
+
+
+def masked_lines(slice_: Slice, statements: Iterable[Judged]) -> Iterator[str]:
+    """What is masked, and the statements that may look at it, in words."""
+    for name, sliced in slice_.tables.items():
+        for column, mask in sliced.masks.items():
+            yield f"masked: {name}.{column} ({mask.kind.value})"
+    for judged in _masked(statements):
+        columns = ", ".join(judged.masked)
+        yield f"masked: statement {judged.statement.id} may look at {columns}; the slice does not answer it"
+
+
+def _masked(statements: Iterable[Judged]) -> list[Judged]:
+    """One for each text."""
+    found = {(judged.statement.sql, judged.statement.session.schema): judged for judged in statements if judged.masked}
+    return list(found.values())
 
 
 def dangling_lines(slice_: Slice) -> Iterator[str]:
@@ -138,7 +160,11 @@ def print_export(made: Export, lost: list[Lost], *, dumped: bool) -> None:
     console.print(table)
     counts = ", ".join(f"{made.classes[kind]} {kind.value}" for kind in StatementClass if made.classes[kind])
     excluded = sum(bool(judged.excluded) for judged in made.statements)
-    kept_out = {"excluded": excluded, "limited": sum(bool(judged.lost) for judged in made.statements)}
+    kept_out = {
+        "excluded": excluded,
+        "limited": sum(bool(judged.lost) for judged in made.statements),
+        "masked": sum(bool(judged.masked) for judged in made.statements),
+    }
     console.print(
         f"\n{made.slice.rows} rows for {counts}"
         + "".join(f"; {number} of these {word}" for word, number in kept_out.items() if number)
@@ -176,6 +202,7 @@ def proof_document(proof: Proof, file: Path) -> dict[str, Any]:
         "left_out": {kind.value: number for kind, number in proof.review.left_out.items()},
         "excluded": _excluded_document(_excluded(proof)),
         "limited": proof.review.limited,
+        "masked": proof.review.masked,
         "unresolved": list(proof.review.unresolved),
         "tables": len(proof.review.tables),
         "miscounts": [
@@ -235,6 +262,8 @@ def print_proof(proof: Proof) -> None:
         left_out.append(f"{len(proof.review.excluded)} excluded")
     if proof.review.limited:
         left_out.append(f"{proof.review.limited} limited")
+    if proof.review.masked:
+        left_out.append(f"{proof.review.masked} masked")
     others = [
         f"{number} {verdict.value}" for verdict, number in _verdicts(proof).items() if verdict is not Verdict.IDENTICAL
     ]

@@ -280,3 +280,23 @@ def test_the_recorded_queries_replay_on_the_copy(small: tuple[Pair, Bundle, Slic
     answer = subprocess.run(command, input=text, capture_output=True, text=True, check=True)
     assert answer.stdout.splitlines()[:4] == ["id\tp", "1\t1", "2\t2", "3\tNULL"]
     assert len(answer.stdout.splitlines()) == 7
+
+
+def test_a_session_that_the_server_ends_is_no_failure(small: tuple[Pair, Bundle, Slice], tmp_path: Path) -> None:
+    """The tool is replaced by one that has the server end all idle sessions before it reads rows."""
+    pair, bundle, slice_ = small
+    real, client = pair.source.tools.dump, pair.source.tools.client
+    options = pair.source.defaults_file()
+    ending = tmp_path / "ending"
+    listing = "SELECT ID FROM information_schema.PROCESSLIST WHERE COMMAND = 'Sleep' AND USER NOT LIKE 'event%'"
+    ask = f"{client} --defaults-file={options} --skip-column-names -e"
+    ending.write_text(
+        '#!/bin/bash\ncase "$*" in *no-create-info*)\n'
+        f'  for id in $({ask} "{listing}"); do {ask} "KILL $id"; done >&2\n'
+        f'esac\nexec {real} "$@"\n'
+    )
+    ending.chmod(0o755)
+    answer = call(bundle.dump_script, tools(pair.source) | {"MYSQLDUMP": str(ending)})
+    assert answer.returncode == 0, answer.stderr
+    restored(bundle, pair.copy)
+    assert_copied(pair, slice_, PICKED)

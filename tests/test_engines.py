@@ -15,6 +15,7 @@ from graph.bash import Origin
 from graph.bundle import require_writable, write_bundle
 from graph.engines import Engine, condition, engine_files, write_engine
 from graph.errors import InputError
+from graph.masks import Mask, MaskKind
 from graph.names import TableName
 from graph.schema import Column
 from graph.slice import Slice, TableSlice
@@ -115,6 +116,13 @@ def test_what_these_programs_round_is_named() -> None:
         assert "FLOAT with six digits" in script
         assert "#   lab.child\n" in script
         assert "FLOAT" not in engine_files(example(), ORIGIN, engine)[engine.script]
+
+
+@pytest.mark.parametrize("engine", Engine)
+def test_masked_columns_are_not_handed_over(engine: Engine) -> None:
+    masked = example().masked({CHILD: {"p": Mask(MaskKind.BLANK)}})
+    with pytest.raises(InputError, match=r"columns of lab\.child are masked"):
+        engine_files(masked, ORIGIN, engine)
 
 
 @pytest.mark.parametrize("engine", Engine)

@@ -81,7 +81,7 @@ def test_decisions_left_empty_decide_nothing(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("hole: [lab.t]", "line 3: 'hole' is none of exclude, foreign_keys, "),
+        ("hole: [lab.t]", "line 3: 'hole' is none of blank, exclude, foreign_keys, "),
         ("whole: [lab.t]\nwhole: []", "line 4: 'whole' stands here twice"),
         ("whole: lab.t", "line 3: here must be a list"),
         ("whole:\n  - [lab.t]", "line 4: here must be a single value"),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.slices.lab import LEAVES, Lab, build
+from benchmarks.slices.scripts import Scripts
 from examples.private_server import PrivateServer
 
 _FOLDER = Path(__file__).parent
@@ -34,12 +36,13 @@ def main() -> None:
     parser.add_argument("--flavour", choices=("mysql", "mariadb"), default="mysql")
     parser.add_argument("--slice", type=int, action="append", choices=sorted(_SLICES), help="percent of the lab")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--acyclic", action="store_true", help="no table refers to itself, which RestrGraph needs")
     parser.add_argument("--memory", type=int, default=128, help="MB for our keys")
     parser.add_argument("--restrgraph", nargs=2, metavar=("PYTHON", "CLONE"), help="DataJoint 0.14, and Spyglass")
     parser.add_argument("--subsetter", metavar="PYTHON", help="a Python that has msg555/subsetter")
     parser.add_argument("--peer-seconds", type=int, default=1800, help="after which another program is given up")
     options = parser.parse_args()
-    lab = Lab.of(options.rows)
+    lab = Lab.of(options.rows, cyclic=not options.acyclic)
     with PrivateServer.start(options.flavour, options=_OPTIONS[options.flavour]) as server:
         started = time.perf_counter()
         with server.connect(autocommit=True) as connection, connection.cursor() as cursor:
@@ -49,8 +52,11 @@ def main() -> None:
         found = [
             result for percent in options.slice or sorted(_SLICES) for result in _rounds(server, lab, percent, options)
         ]
-    json.dump({"flavour": options.flavour, "rows": number, "results": found}, sys.stdout, indent=1)
+        scripts = [_scripts(server, lab, percent, options) for percent in options.slice or sorted(_SLICES)]
+    document = {"flavour": options.flavour, "rows": number, "results": found, "scripts": scripts}
+    json.dump(document, sys.stdout, indent=1)
     _print(found)
+    _print_scripts(scripts)
 
 
 def _analyzed(cursor: Any, lab: Lab) -> int:
@@ -95,6 +101,18 @@ def _commands(
     return found
 
 
+def _scripts(server: PrivateServer, lab: Lab, percent: int, options: argparse.Namespace) -> dict[str, Any]:
+    """Medians in seconds, ratios to the peer medians of those within a round."""
+    own = _OPTIONS[options.flavour]
+    with tempfile.TemporaryDirectory() as folder, PrivateServer.start(options.flavour, options=own) as copy:
+        scripts = Scripts(server, copy, lab, _SLICES[percent], Path(folder))
+        rounds = [scripts.measured() for _ in range(options.rounds)]
+    found: dict[str, Any] = {name: statistics.median(each[name] for each in rounds) for name in rounds[0]}
+    for own_way, peer in (("dump.sh", "mysqldump"), ("restore.sh", "client")):
+        found[f"{own_way} to {peer}"] = statistics.median(each[own_way] / each[peer] for each in rounds)
+    return {"slice": percent, "rows": scripts.rows, **found}
+
+
 def _run(server: PrivateServer, command: Sequence[str], seconds: int) -> dict[str, Any]:
     before = _status(server)
     try:
@@ -129,6 +147,12 @@ def _print(found: Sequence[dict[str, Any]]) -> None:
                 f"{percent} % | {way} | {best['keys']} | {best['seconds']:.2f} | {best['seconds'] / base:.2f}"
                 f" | {best['megabytes']:.0f} | {best['server_statements']} | {best['server_rows_read']}"
             )
+
+
+def _print_scripts(found: Sequence[dict[str, Any]]) -> None:
+    for each in found:
+        told = ", ".join(f"{name} {value:.2f}" for name, value in each.items() if name not in ("slice", "rows"))
+        _say(f"{each['slice']} %, {each['rows']} rows: {told}")
 
 
 def _say(text: str) -> None:

@@ -40,15 +40,16 @@ LEAVES: Final = ("quality", "result__part", "pair", "event", "summary")
 
 @dataclass(frozen=True, slots=True)
 class Lab:
-    """How large it is: pipelines, and subjects."""
+    """How large it is: pipelines, and subjects; `cyclic`: a table refers to itself, which DataJoint does not allow."""
 
     pipelines: int
     subjects: int
+    cyclic: bool = True
 
     @classmethod
-    def of(cls, rows: int, pipelines: int = 19) -> Lab:
+    def of(cls, rows: int, pipelines: int = 19, *, cyclic: bool = True) -> Lab:
         """About so many rows."""
-        return cls(pipelines, max(2, rows // (pipelines * SESSIONS * sum(PIPELINE.values()))))
+        return cls(pipelines, max(2, rows // (pipelines * SESSIONS * sum(PIPELINE.values()))), cyclic)
 
     @property
     def schemas(self) -> list[str]:
@@ -115,10 +116,10 @@ def _statements(lab: Lab) -> Iterator[str]:
         f" JOIN n ON n < {SESSIONS}"
     )
     for number, schema in enumerate(lab.schemas[1:]):
-        yield from _pipeline(schema, lab.schemas[number])
+        yield from _pipeline(schema, lab.schemas[number], cyclic=lab.cyclic)
 
 
-def _pipeline(schema: str, before: str) -> Iterator[str]:
+def _pipeline(schema: str, before: str, *, cyclic: bool) -> Iterator[str]:
     yield f"USE {schema}"
     recording = "subject int, session smallint, recording int"
     common, n = "lab_common", "lab_common.n"
@@ -178,10 +179,10 @@ def _pipeline(schema: str, before: str) -> Iterator[str]:
         "INSERT INTO pair (subject, a_session, a_recording, a_unit, b_session, b_recording, b_unit)"
         f" SELECT subject, session, recording, unit, session, recording, (unit + 1) % {UNITS} FROM unit"
     )
+    itself = ", FOREIGN KEY (previous) REFERENCES event (event)" if cyclic else ""
     yield (
         "CREATE TABLE event (event bigint PRIMARY KEY, subject int, session smallint, previous bigint NULL,"
-        f" FOREIGN KEY (subject, session) REFERENCES {common}.session (subject, session),"
-        " FOREIGN KEY (previous) REFERENCES event (event))"
+        f" FOREIGN KEY (subject, session) REFERENCES {common}.session (subject, session){itself})"
     )
     first = f"(subject * {SESSIONS} + session) * 5 + n"
     yield (
