@@ -30,7 +30,11 @@ from graph.slice import Slice
 LISTING: Final = "files.tsv"
 
 #: All that may lie in a bundle; anything else in the folder is somebody's own and keeps us from replacing it.
-_FILES: Final = frozenset({"dump.sh", "review.json", "report.html"})
+_FILES: Final = frozenset(
+    {"dump.sh", "review.json", "report.html"}
+    # What graph.engines writes, and the folders that its programs write.
+    | {"dump_mysqlsh.sh", "mysqlsh.js", "mysqlsh", "dump_mydumper.sh", "mydumper.cnf", "mydumper"}
+)
 _PUBLISHED: Final = frozenset(
     {"slice.sql", "slice.sql.zst", "restore.sh", "manifest.json", "queries.sql", LISTING, "verification.json"}
 )

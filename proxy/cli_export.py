@@ -20,6 +20,7 @@ from graph.cascade import Bounds, Parts
 from graph.database import Credentials, Database, ServerAddress
 from graph.decisions import NOTHING
 from graph.documents import Judged, Meta
+from graph.engines import Engine, write_engine
 from graph.errors import GrantError
 from graph.export import Export
 from graph.export import export as write_export
@@ -131,6 +132,11 @@ _defaults_file_option = click.option(
     metavar="NAME",
     help="Schema of the source where dump.sh may make a table of keys when their list is long.",
 )
+@click.option(
+    "--engine",
+    type=click.Choice([engine.value for engine in Engine]),
+    help="Also write what this program needs to dump the slice, in one consistent state by many threads.",
+)
 @click.option("--run", "run_now", is_flag=True, help="Run dump.sh at once.")
 @click.option(
     "--direct",
@@ -158,6 +164,7 @@ def export(
     plan_to: Path | None,
     plan_from: Path | None,
     scratch_schema: str | None,
+    engine: str | None,
     run_now: bool,
     direct: bool,
     as_json: bool,
@@ -226,6 +233,8 @@ def export(
     for number, why in pins.items():
         if isinstance(why, str):
             say(f"warning: statement {number} is not pinned: {why}; its rows are those that it would fetch now")
+    if engine is not None:
+        say(f"{write_engine(made.bundle, made.slice, meta, Engine(engine))} dumps the slice with {engine}")
     if run_now and not direct:
         with Progress() as progress:
             run_dump(made.bundle, address, credentials, flavour, progress)
