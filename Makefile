@@ -24,6 +24,11 @@ closures:
 	CLOSURES=$(or $(COUNT),10000) CLOSURES_ON_SERVERS=$(or $(ON_SERVERS),100) \
 	.venv/bin/python -m pytest -q tests/test_closure.py tests/test_closure_servers.py
 
+# ROWS=200000 FLAVOUR=both: a lab of Spyglass's size and shape, and a paper's whole way in it
+.PHONY: biglab
+biglab:
+	scripts/biglab --rows $(or $(ROWS),200000) --flavour $(or $(FLAVOUR),both) $(OPTIONS)
+
 # COUNT=1000 SEED=1: expressions for each DataJoint line and flavour
 nested:
 	scripts/nested --count $(or $(COUNT),1000) --seed $(or $(SEED),1)

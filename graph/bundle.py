@@ -19,16 +19,24 @@ from graph.bash import Origin
 from graph.direct_write import Packed
 from graph.documents import FORMAT, FORMAT_VERSION, Judged, Meta, manifest, queries, review
 from graph.errors import InputError
+from graph.files_read import Listing
 from graph.fingerprint import Fingerprint
 from graph.names import TableName
 from graph.restore import restore_script
 from graph.script import KEY_FOLDER, dump_script, key_files
 from graph.slice import Slice
 
+#: The list of files that rows name.
+LISTING: Final = "files.tsv"
+
 #: All that may lie in a bundle; anything else in the folder is somebody's own and keeps us from replacing it.
-_FILES: Final = frozenset({"dump.sh", "review.json", "report.html"})
+_FILES: Final = frozenset(
+    {"dump.sh", "review.json", "report.html"}
+    # What graph.engines writes, and the folders that its programs write.
+    | {"dump_mysqlsh.sh", "mysqlsh.js", "mysqlsh", "dump_mydumper.sh", "mydumper.cnf", "mydumper"}
+)
 _PUBLISHED: Final = frozenset(
-    {"slice.sql", "slice.sql.zst", "restore.sh", "manifest.json", "queries.sql", "files.tsv", "verification.json"}
+    {"slice.sql", "slice.sql.zst", "restore.sh", "manifest.json", "queries.sql", LISTING, "verification.json"}
 )
 _KEY_FILE: Final = re.compile(r"[0-9]+\.sql", re.ASCII)
 #: What a dump that was killed leaves behind.
@@ -52,6 +60,11 @@ class Bundle:
     def publish(self) -> Path:
         """The folder that may go out."""
         return self.folder / "publish"
+
+    @property
+    def listing(self) -> Path:
+        """The list of files that rows name; there is none when they name none."""
+        return self.publish / LISTING
 
     @property
     def slice_file(self) -> Path:
@@ -91,23 +104,25 @@ def write_bundle(
     meta: Meta,
     fingerprints: Mapping[TableName, Fingerprint] | None = None,
     scratch_schema: str | None = None,
+    listing: Listing | None = None,
     packed: Packed | None = None,
 ) -> Bundle:
     """Writes a bundle, complete or not at all; an earlier bundle in that folder is replaced.
 
-    With a scratch schema, `dump.sh` puts long lists of keys into a table there. A packed slice is moved in.
+    With a scratch schema, `dump.sh` puts long lists of keys into a table there. A `listing` without entries is left
+    out. A packed slice is moved in.
 
     Raises InputError, and changes nothing, when the folder holds anything else or cannot be written.
     """
     target = folder.absolute()
     require_writable(target, meta.paper)
     known = fingerprints or {}
-    files = _contents(slice_, statements, meta, known, scratch_schema, packed)
+    files = _contents(slice_, statements, meta, known, scratch_schema, listing, packed)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         fresh = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
         try:
-            _write(fresh, files)
+            _write(fresh, files, listing)
             if packed is not None:
                 packed.path.chmod(0o644)
                 packed.path.rename(fresh / "publish" / "slice.sql.zst")
@@ -177,9 +192,10 @@ def _contents(
     meta: Meta,
     fingerprints: Mapping[TableName, Fingerprint],
     scratch_schema: str | None,
+    listing: Listing | None,
     packed: Packed | None,
 ) -> dict[str, tuple[str, int]]:
-    """Each file's text and mode."""
+    """Each file's text and mode; the listing is a file already."""
     version = slice_.schema.server_version
     lab = Origin(meta.paper, f"{meta.source}, {version}" if version else meta.source, meta.version)
     public = Origin(meta.paper, version, meta.version)
@@ -189,10 +205,12 @@ def _contents(
     }
     checksums: dict[str, str | None] = {"slice.sql": None} if packed is None else {"slice.sql.zst": packed.sha256}
     checksums |= {name: _sha256(text) for name, text in published.items()}
+    if listing is not None and listing.tally.number:
+        checksums[LISTING] = listing.sha256()
     return {
         "dump.sh": (dump_script(slice_, lab, fingerprints, scratch_schema), 0o700),
         **{name: (text, 0o600) for name, text in key_files(slice_, scratch_schema).items()},
-        "review.json": (review(slice_, statements, meta, fingerprints), 0o600),
+        "review.json": (review(slice_, statements, meta, fingerprints, listing.tally if listing else None), 0o600),
         "publish/restore.sh": (published["restore.sh"], 0o755),
         "publish/queries.sql": (published["queries.sql"], 0o644),
         "publish/manifest.json": (manifest(slice_, meta, checksums), 0o644),
@@ -208,12 +226,15 @@ def _sha256(text: str) -> str:
     return hashlib.sha256(_encode(text)).hexdigest()
 
 
-def _write(folder: Path, files: Mapping[str, tuple[str, int]]) -> None:
+def _write(folder: Path, files: Mapping[str, tuple[str, int]], listing: Listing | None) -> None:
     for name, (text, mode) in files.items():
         path = folder / name
         path.parent.mkdir(mode=0o700, exist_ok=True)
         path.write_bytes(_encode(text))
         path.chmod(mode)
+    if listing is not None and listing.tally.number:
+        listing.copy_to(folder / "publish" / LISTING)
+        (folder / "publish" / LISTING).chmod(0o644)
     (folder / "publish").chmod(0o755)
     folder.chmod(0o700)
 

@@ -68,6 +68,7 @@ def cascade(
     *,
     parts: Parts = Parts.MERGE,
     structure: Iterable[TableName] = (),
+    empty: Collection[TableName] = (),
     without_parts: Collection[TableName] = (),
     within: Collection[Within] = (),
     leave_out: Collection[TableName] = (),
@@ -76,7 +77,8 @@ def cascade(
 ) -> Slice:
     """The least slice that holds what the rules ask for and is closed under foreign keys and `parts`.
 
-    `structure` names tables and views that are needed even without rows, `without_parts` tables whose rows do not come
+    `structure` names tables and views that are needed even without rows, `empty` tables that come with their
+    structure though nothing needs them, and are not counted for it, `without_parts` tables whose rows do not come
     along as parts; `within` are limits, see graph.limits, `leave_out` tables of which no row is taken.
     It is computed in one snapshot; within `database.snapshot()`, in that one.
     Raises InputError for a rule about an unknown table or a view, GrantError for a missing right before
@@ -99,23 +101,30 @@ def cascade(
         bounded = Closure(tables, schema, edges, say, store, bounds.rows)
         if not within:
             run = _Run(database, schema, edges, bounded, say, limits)
-            run.check(rules, structure)
-            return _within_bounds(database, run, rules, structure)
+            run.check(rules, [*structure, *empty])
+            return _within_bounds(database, run, rules, structure, empty)
         assert limits is not None
         asked = _Run(database, schema, edges, Closure(tables, schema, edges, say, store), say)
-        asked.check(rules, [*structure, *limits.tables])
+        asked.check(rules, [*structure, *empty, *limits.tables])
         asked.settle(rules)
         say("looking for the rows that limits allow")
         limits.judge(asked.closure)
-        found = _within_bounds(database, _Run(database, schema, edges, bounded, say, limits), rules, structure)
+        run = _Run(database, schema, edges, bounded, say, limits)
+        found = _within_bounds(database, run, rules, structure, empty)
         return replace(found, warnings=(*limits.warnings(asked.closure), *found.warnings))
 
 
-def _within_bounds(database: Database, run: _Run, rules: Sequence[Rule], structure: Iterable[TableName]) -> Slice:
+def _within_bounds(
+    database: Database,
+    run: _Run,
+    rules: Sequence[Rule],
+    structure: Iterable[TableName],
+    empty: Collection[TableName],
+) -> Slice:
     """The slice of a run; the connection is closed when it grows too large, since an answer may be under way."""
     try:
         run.settle(rules)
-        return run.slice(rules, structure)
+        return run.slice(rules, structure, empty)
     except LimitError:
         database.abandon()
         raise
@@ -229,13 +238,18 @@ class _Run:
                 return
             self._closure.close()
 
-    def slice(self, rules: Sequence[Rule], structure: Iterable[TableName]) -> Slice:
+    def slice(self, rules: Sequence[Rule], structure: Iterable[TableName], empty: Collection[TableName]) -> Slice:
         named = {output.table for rule in rules for output in rule.outputs}
-        exported = self._with_ancestors(named.union(self._closure.tables, structure))
+        needed = self._with_ancestors(named.union(self._closure.tables, structure))
+        exported = needed | self._with_ancestors(empty)
         for lineage, keys in lineage_rows(self._database, self._schema, exported):
             self._closure.add(lineage, keys, "lineage of the exported tables, which DataJoint 2 joins by")
             exported.add(lineage.name)
-        tables = {name: self._table_slice(name) for name in self._ordered(exported)}
+            needed.add(lineage.name)
+        tables = {
+            name: self._table_slice(name) if name in needed else _empty(self._schema.tables[name])
+            for name in self._ordered(exported)
+        }
         warnings = (*self._warnings, *self._closure.warnings)
         return Slice(self._schema, tables, warnings, self._refused, tuple(self._pins), lost=self._still_lost())
 
@@ -441,3 +455,9 @@ class _Run:
         whole = self._closure.whole(name)
         rows = total if whole else len(keys)
         return TableSlice(table, keys, whole, rows, total, self._closure.reasons(name))
+
+
+def _empty(table: Table) -> TableSlice:
+    """A table that nothing needs. It is not counted: that can take minutes."""
+    reasons = () if table.view is not None else ("structure only, as for all tables of its schema",)
+    return TableSlice(table, frozenset(), False, 0, None, reasons)

@@ -1,4 +1,5 @@
-"""What a person decides in a plan: undeclared foreign keys, tables to take whole or to leave out, limits."""
+"""What a person decides in a plan: undeclared foreign keys, tables to take whole or to leave out, limits, structure,
+columns that hold paths."""
 
 from __future__ import annotations
 
@@ -9,11 +10,13 @@ from typing import Any, Final
 from graph import quoting
 from graph.cascade import leaf_rule
 from graph.errors import InputError
+from graph.files import FileRule
 from graph.leaves.rules import Rule
 from graph.limits import Within
 from graph.masks import Masked, MaskKind
 from graph.names import TableName
 from graph.schema import Column, ForeignKey, Schema, Table
+from graph.structure import Structure
 
 #: Types whose values compare with each other as people expect.
 _FAMILIES: Final = (
@@ -45,7 +48,7 @@ class ExtraKey:
 
 @dataclass(frozen=True, slots=True)
 class Decisions:
-    """All that a plan decides. `exclude` are patterns, see graph.exclusion."""
+    """All that a plan decides. `exclude` are patterns, see graph.exclusion; `files` are columns that hold paths."""
 
     foreign_keys: tuple[ExtraKey, ...] = ()
     whole: tuple[Named, ...] = ()
@@ -53,6 +56,8 @@ class Decisions:
     within: tuple[Within, ...] = ()
     exclude: tuple[TableName, ...] = ()
     masked: tuple[Masked, ...] = ()
+    structure: Structure = Structure.NEEDED
+    files: tuple[FileRule, ...] = ()
 
     @property
     def schemas(self) -> list[TableName]:
@@ -60,6 +65,7 @@ class Decisions:
         tables = [name for key in self.foreign_keys for name in (key.child, key.parent)]
         tables += [named.table for named in (*self.whole, *self.leave_out)]
         tables += [each.table for each in self.masked]
+        tables += [rule.table for rule in self.files]
         return [TableName(schema, "") for schema in sorted({table.schema for table in tables})]
 
     def document(self) -> dict[str, Any]:
@@ -79,6 +85,8 @@ class Decisions:
             "within": [{written(each.table): each.where} for each in self.within],
             "exclude": [written(name) for name in self.exclude],
             **{kind.value: self._masked(kind) for kind in MaskKind},
+            "structure": self.structure.value,
+            "files": [rule.document() for rule in self.files],
         }
 
     def _masked(self, kind: MaskKind) -> list[dict[str, list[str]]]:

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from graph import quoting
 from graph.bash import use
+from graph.files import Tally
 from graph.fingerprint import Fingerprint
 from graph.names import TableName
 from graph.restore import foreign_keys_of
@@ -18,6 +19,7 @@ from graph.schema import ForeignKey, Table
 from graph.selection import present, restrictions
 from graph.slice import Dangling, PinCheck, Slice, TableSlice
 from graph.statement import Session, Statement, StatementClass
+from graph.structure import Structure
 
 FORMAT: Final = "djproxy bundle"
 FORMAT_VERSION: Final = 1
@@ -67,6 +69,7 @@ def review(
     statements: Sequence[Judged],
     meta: Meta,
     fingerprints: Mapping[TableName, Fingerprint],
+    files: Tally | None = None,
 ) -> str:
     """All that was decided, for the lab: texts of statements and restrictions among it."""
     return _json(
@@ -89,6 +92,7 @@ def review(
             "dangling": [dangling_document(each) for each in slice_.dangling],
             "pins": [pin_document(check) for check in slice_.pins],
             "changes": [asdict(change) for change in slice_.changes],
+            "files": None if files is None else files.document(),
             "statements": [_reviewed_statement(judged) for judged in statements],
         }
     )
@@ -106,6 +110,7 @@ def manifest(slice_: Slice, meta: Meta, checksums: Mapping[str, str | None]) -> 
             "format_version": FORMAT_VERSION,
             "paper": meta.paper,
             "versions": {"djproxy": meta.version, "server": slice_.schema.server_version},
+            "structure": meta.options.get("structure", Structure.NEEDED.value),
             "files": dict(checksums),
             "rows": slice_.rows,
             "tables": [_published_table(sliced) for sliced in present(slice_)],

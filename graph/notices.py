@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from graph.documents import Judged
 from graph.exclusion import excluded_tables
+from graph.files import FileRule, Tally
 from graph.leaves import Resolution
 from graph.names import TableName
 from graph.schema import Schema
@@ -46,6 +47,24 @@ def needless(exclude: Iterable[TableName], schema: Schema, left_out: Iterable[tu
         for each in exclude
         if read_tables.isdisjoint(excluded_tables([each], schema))
     ]
+
+
+def unlisted(tally: Tally, rules: Iterable[FileRule], slice_: Slice) -> list[str]:
+    """Warnings of files that rows name and the list cannot have, and of path columns without rows in the slice."""
+    found = []
+    for rule in rules:
+        table = slice_.schema.find(*rule.table)
+        sliced = None if table is None else slice_.tables.get(table.name)
+        if sliced is None or not sliced.rows:
+            found.append(f"--files {rule.table}.{rule.column}: the slice has no row of that table")
+    if tally.missed:
+        first = tally.examples[0]
+        names = "1 value names a file" if tally.missed == 1 else f"{tally.missed} values name files"
+        where = f"{first.table}.{first.column}" if first.column else str(first.table)
+        found.append(
+            f"{names} that files.tsv cannot have; the first is in {where}: {first.reason} (see files in review.json)"
+        )
+    return found
 
 
 def counted(rows: int) -> str:

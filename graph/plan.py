@@ -13,8 +13,9 @@ from graph.database import Database
 from graph.decisions import NOTHING, Decisions
 from graph.documents import Judged, Meta
 from graph.estimate import table_bytes
-from graph.export import Computed, Progress, compute, readable
+from graph.export import Computed, Progress, compute
 from graph.hints import Hint, hints
+from graph.judging import readable
 from graph.leaves import Join
 from graph.names import TableName
 from graph.paths import Step, shortest_paths

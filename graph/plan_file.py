@@ -15,12 +15,14 @@ import yaml
 from graph.decisions import Decisions, ExtraKey, Named, written
 from graph.errors import InputError
 from graph.exclusion import ALL, pattern
+from graph.files import FileRule, parse_rule
 from graph.hints import Hint
 from graph.limits import Within, parse_within
 from graph.masks import Masked, MaskKind
 from graph.names import TableName
 from graph.paths import written as written_path
 from graph.plan import Plan
+from graph.structure import Structure
 
 VERSION: Final = 1
 
@@ -37,6 +39,8 @@ _COMMENTS: Final = {
     "exclude": "Leave out the statements that read these tables: SCHEMA.TABLE, or SCHEMA.* for a whole schema.",
     "blank": "Columns whose values do not go out: SCHEMA.TABLE: [COLUMN, …]. NULL, or what says nothing, stands there.",
     "hash": "Columns of which a hash goes out, so that equal values stay equal: SCHEMA.TABLE: [COLUMN, …].",
+    "structure": "Tables without rows: needed, or schemas for all tables of the schemas that the slice touches.",
+    "files": "Columns that hold paths of files: SCHEMA.TABLE.COLUMN: NAME=FOLDER.",
 }
 _FOUND: Final = "What was found. Nothing below is read again."
 
@@ -50,7 +54,7 @@ def plan_text(plan: Plan, paper: str, decisions: Decisions) -> str:
             # An empty value, so that a suggestion need but lose its comment signs.
             parts += ["foreign_keys:\n", _dump(value) if value else "", *_suggested(plan.hints)]
         else:
-            parts.append(_dump({key: value}))
+            parts.append(_dump({key: value}, flow=False if isinstance(value, str) else None))
     parts += ["\n# ", _FOUND, "\n", _dump({"found": _found(plan)})]
     return "".join(parts)
 
@@ -98,6 +102,8 @@ def read_plan(path: Path, paper: str) -> Decisions:
         tuple(reader.within(each) for each in reader.list(parts.get("within"))),
         tuple(reader.table(each, all_tables=True) for each in reader.list(parts.get("exclude"))),
         tuple(reader.masked(each, kind) for kind in MaskKind for each in reader.list(parts.get(kind.value))),
+        reader.structure(parts.get("structure")),
+        tuple(reader.files(each) for each in reader.list(parts.get("files"))),
     )
 
 
@@ -152,11 +158,28 @@ class _Reader:
 
     def within(self, node: yaml.Node) -> Within:
         """`table: where`, which YAML takes for a mapping unless it is quoted."""
-        if isinstance(node, yaml.MappingNode) and len(node.value) == 1:
+        if _is_pair(node):
             key, value = node.value[0]
             return Within(self.table(key), self.text(value).strip() or self._no_limit(node))
         try:
             return parse_within(self.text(node))
+        except InputError as error:
+            raise InputError(f"{self.at(node)}: {error}") from None
+
+    def structure(self, node: yaml.Node | None) -> Structure:
+        if node is None or self.text(node) in ("", "~"):
+            return Structure.NEEDED
+        try:
+            return Structure(self.text(node))
+        except ValueError:
+            words = " or ".join(each.value for each in Structure)
+            raise InputError(f"{self.at(node)}: here must be {words}, not {self.text(node)!r}") from None
+
+    def files(self, node: yaml.Node) -> FileRule:
+        """`column: folder`, which YAML takes for a mapping unless it is quoted."""
+        text = ": ".join(map(self.text, node.value[0])) if _is_pair(node) else self.text(node)
+        try:
+            return parse_rule(text)
         except InputError as error:
             raise InputError(f"{self.at(node)}: {error}") from None
 
@@ -191,6 +214,10 @@ class _Reader:
         return found
 
 
+def _is_pair(node: yaml.Node) -> bool:
+    return isinstance(node, yaml.MappingNode) and len(node.value) == 1
+
+
 def _dump(value: object, *, flow: bool | None = None) -> str:
     """YAML; unless told otherwise, what holds nothing but scalars is one line."""
     text: str = yaml.safe_dump(value, sort_keys=False, allow_unicode=True, default_flow_style=flow, width=10_000)
@@ -220,7 +247,7 @@ def _found(plan: Plan) -> dict[str, Any]:
             {
                 "table": written(name),
                 "rows": sliced.rows,
-                "of": sliced.total,
+                **({} if sliced.total is None else {"of": sliced.total}),
                 "bytes": plan.sizes.get(name, 0),
                 "by": written_path(plan.paths.get(name, ())) or ("asked for" if sliced.rows else "structure only"),
             }

@@ -214,4 +214,4 @@ def _title(sliced: TableSlice) -> str:
         return f"{name}: the structure only"
     if sliced.whole:
         return f"{name}: the whole table, {counted(sliced.rows)}"
-    return f"{name}: {sliced.rows} of {counted(sliced.total)}"
+    return f"{name}: {sliced.rows} of {counted(sliced.total or 0)}"

@@ -18,16 +18,16 @@ class TableSlice:
     """The rows of one table.
 
     `keys` identifies them; with `whole` every row of the table belongs to the slice (always so for a table
-    without a key). `rows` and `total` count the rows of the slice and of the table in the snapshot; 0 rows
-    means that only the structure is needed. `reasons` says in words why these rows are here, `masks` which columns do
-    not show their values.
+    without a key). `rows` and `total` count the rows of the slice and of the table in the snapshot (None: not
+    counted); 0 rows means that only the structure is needed. `reasons` says in words why these rows are here, `masks`
+    which columns do not show their values.
     """
 
     table: Table
     keys: Set[Key]
     whole: bool
     rows: int
-    total: int
+    total: int | None
     reasons: tuple[str, ...] = ()
     masks: Mapping[str, Mask] = field(default_factory=dict)
 

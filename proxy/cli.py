@@ -27,6 +27,7 @@ from proxy.cli_common import (
     surroundings,
 )
 from proxy.cli_export import export, verify
+from proxy.cli_files import files
 from proxy.cli_legs import Chosen, certificate, leg_options
 from proxy.cli_limits import limit_options
 from proxy.errors import InputError, ProxyError
@@ -164,6 +165,7 @@ def forget(home: Home, paper: str, analysis: str | None, statements: tuple[int, 
 
 djproxy.add_command(certificate)
 djproxy.add_command(export)
+djproxy.add_command(files)
 djproxy.add_command(verify)
 
 

@@ -20,9 +20,11 @@ from graph.cascade import Bounds, Parts
 from graph.database import Credentials, Database, ServerAddress
 from graph.decisions import NOTHING
 from graph.documents import Judged, Meta
+from graph.engines import Engine, write_engine
 from graph.errors import GrantError
 from graph.export import Export
 from graph.export import export as write_export
+from graph.files import FileRule
 from graph.keystore import DEFAULT_MEMORY
 from graph.limits import Within
 from graph.names import TableName
@@ -31,6 +33,7 @@ from graph.plan_file import plan_text, read_plan, require_new, write_plan
 from graph.proof import prove, read_review
 from graph.runner import run_dump
 from graph.statement import Pinned, StatementClass
+from graph.structure import Structure
 from graph.verification import Versions
 from proxy import cli_plan, cli_report
 from proxy.cli_common import (
@@ -43,6 +46,7 @@ from proxy.cli_common import (
     surroundings,
     within_option,
 )
+from proxy.cli_files import files_option, known_stores, structure_option
 from proxy.cli_progress import Progress
 from proxy.errors import InputError
 from proxy.paths import Home, running
@@ -110,6 +114,8 @@ _defaults_file_option = click.option(
     help="Memory for the slice's keys; the rest of them waits in a temporary file.",
 )
 @within_option
+@structure_option
+@files_option
 @click.option("--plan", "only_plan", is_flag=True, help="Say what would be exported and why; write nothing.")
 @click.option(
     "--write-plan",
@@ -125,6 +131,11 @@ _defaults_file_option = click.option(
     "--scratch-schema",
     metavar="NAME",
     help="Schema of the source where dump.sh may make a table of keys when their list is long.",
+)
+@click.option(
+    "--engine",
+    type=click.Choice([engine.value for engine in Engine]),
+    help="Also write what this program needs to dump the slice, in one consistent state by many threads.",
 )
 @click.option("--run", "run_now", is_flag=True, help="Run dump.sh at once.")
 @click.option(
@@ -147,10 +158,13 @@ def export(
     max_rows: int | None,
     memory: int,
     within: tuple[Within, ...],
+    structure: Structure | None,
+    files: tuple[FileRule, ...],
     only_plan: bool,
     plan_to: Path | None,
     plan_from: Path | None,
     scratch_schema: str | None,
+    engine: str | None,
     run_now: bool,
     direct: bool,
     as_json: bool,
@@ -165,6 +179,7 @@ def export(
         require_new(plan_to)
     decisions = NOTHING if plan_from is None else read_plan(plan_from, paper)
     decisions = replace(decisions, within=(*decisions.within, *within), exclude=(*decisions.exclude, *exclude))
+    decisions = replace(decisions, structure=structure or decisions.structure, files=(*decisions.files, *files))
     with opened_store(home) as store:
         summary = store.paper(paper)
         pins = store.pins(paper)
@@ -205,6 +220,7 @@ def export(
                 parts=Parts(parts),
                 decisions=decisions,
                 scratch_schema=scratch_schema,
+                stores=known_stores(),
                 direct=direct,
                 progress=progress,
                 bounds=bounds,
@@ -217,6 +233,8 @@ def export(
     for number, why in pins.items():
         if isinstance(why, str):
             say(f"warning: statement {number} is not pinned: {why}; its rows are those that it would fetch now")
+    if engine is not None:
+        say(f"{write_engine(made.bundle, made.slice, meta, Engine(engine))} dumps the slice with {engine}")
     if run_now and not direct:
         with Progress() as progress:
             run_dump(made.bundle, address, credentials, flavour, progress)

@@ -14,7 +14,7 @@ from graph.hints import Hint
 from graph.paths import written
 from graph.plan import Plan
 from graph.statement import StatementClass
-from proxy.cli_report import limited_document, masked_document, print_gaps, unresolved_document
+from proxy.cli_report import counted_of, limited_document, masked_document, print_gaps, unresolved_document
 from proxy.cli_show import FORMAT, page
 from proxy.records import Lost
 
@@ -95,7 +95,7 @@ def _print_tables(console: Console, plan: Plan) -> None:
         asked = "asked for" if sliced.rows else "structure only"
         size = human(plan.sizes[name]) if sliced.rows else ""
         how = written(path) or (f"all rows {asked}" if sliced.rows and sliced.whole else asked)
-        table.add_row(escape(str(name)), str(sliced.rows), str(sliced.total), size, escape(how))
+        table.add_row(escape(str(name)), str(sliced.rows), counted_of(sliced), size, escape(how))
     console.print(table)
 
 

@@ -18,7 +18,7 @@ from graph.names import TableName
 from graph.order import Order
 from graph.proof import Proof
 from graph.replay import Outcome, Verdict
-from graph.slice import Slice
+from graph.slice import Slice, TableSlice
 from graph.statement import StatementClass
 from proxy.cli_show import FORMAT, page, printable
 from proxy.records import Lost
@@ -60,8 +60,14 @@ def export_document(made: Export, paper: str, lost: list[Lost], *, dumped: bool)
         "lost": [{"analysis": gap.analysis, "reason": gap.reason} for gap in lost],
         "pins": [pin_document(check) for check in made.slice.pins],
         "changes": [asdict(change) for change in made.slice.changes],
+        "files": made.files.document(),
         "warnings": list(made.slice.warnings),
     }
+
+
+def counted_of(sliced: TableSlice) -> str:
+    """How many rows a table has, as far as they were counted."""
+    return "" if sliced.total is None else str(sliced.total)
 
 
 def limited_document(statements: Iterable[Judged]) -> list[dict[str, Any]]:
@@ -156,7 +162,7 @@ def print_export(made: Export, lost: list[Lost], *, dumped: bool) -> None:
         why = "; ".join(dict.fromkeys(sliced.reasons)) or (
             "view" if sliced.table.view is not None else "structure only"
         )
-        table.add_row(escape(str(name)), str(sliced.rows), str(sliced.total), escape(_shortened(why)))
+        table.add_row(escape(str(name)), str(sliced.rows), counted_of(sliced), escape(_shortened(why)))
     console.print(table)
     counts = ", ".join(f"{made.classes[kind]} {kind.value}" for kind in StatementClass if made.classes[kind])
     excluded = sum(bool(judged.excluded) for judged in made.statements)
@@ -170,6 +176,9 @@ def print_export(made: Export, lost: list[Lost], *, dumped: bool) -> None:
         + "".join(f"; {number} of these {word}" for word, number in kept_out.items() if number)
     )
     folder = escape(str(made.bundle.folder))
+    if made.files.number:
+        named = _counted(made.files.number, "file")
+        console.print(f"rows name {named} outside the database, see {folder}/publish/files.tsv")
     if dumped:
         console.print(f"the slice is in {folder}/publish, which may go out; the rest of {folder} stays in the lab")
     else:

@@ -25,6 +25,8 @@ SYSTEM_SECRETS = Path("/run/secrets/datajoint")
 LOCAL_CONFIG = "dj_local_conf.json"
 GLOBAL_CONFIG = ".datajoint_config.json"
 
+_ON = frozenset({"1", "true", "yes", "on", "t", "y"})
+
 #: Asks a question on the terminal (text, hidden) → answer; None where there is no terminal.
 Ask = Callable[[str, bool], str | None]
 
@@ -64,7 +66,7 @@ def datajoint_settings(surroundings: Surroundings) -> DataJointSettings:
     """What DataJoint would use here. Raises InputError for a file that cannot be read."""
     environment = surroundings.environment
     found = DataJointSettings()
-    if environment.get("DJ_IGNORE_CONFIG_FILE", "").lower() not in ("1", "true", "yes", "on", "t", "y"):
+    if environment.get("DJ_IGNORE_CONFIG_FILE", "").lower() not in _ON:
         found = _from_files(surroundings)
     source = "DJ_HOST" if environment.get("DJ_HOST") else found.source
     port = environment.get("DJ_PORT")
@@ -80,14 +82,25 @@ def datajoint_settings(surroundings: Surroundings) -> DataJointSettings:
 
 
 def _from_files(surroundings: Surroundings) -> DataJointSettings:
-    config = _find_upwards(surroundings.folder)
-    if config is not None:
-        secrets = config.parent / SECRETS
-        return _with_secrets(_read_config(config), secrets if secrets.is_dir() else surroundings.system_secrets)
-    for path in (surroundings.folder / LOCAL_CONFIG, surroundings.user_folder / GLOBAL_CONFIG):
-        if path.exists():
-            return _read_config(path)
-    return _with_secrets(DataJointSettings(), surroundings.system_secrets)
+    config = _find_config(surroundings)
+    if config is not None and config.name != CONFIG:
+        return _read_config(config)
+    found = DataJointSettings() if config is None else _read_config(config)
+    secrets = surroundings.system_secrets if config is None else config.parent / SECRETS
+    return _with_secrets(found, secrets if secrets.is_dir() else surroundings.system_secrets)
+
+
+def config_file(surroundings: Surroundings) -> Path | None:
+    """The settings file that DataJoint would read here."""
+    ignored = surroundings.environment.get("DJ_IGNORE_CONFIG_FILE", "").lower() in _ON
+    return None if ignored else _find_config(surroundings)
+
+
+def _find_config(surroundings: Surroundings) -> Path | None:
+    if (config := _find_upwards(surroundings.folder)) is not None:
+        return config
+    others = (surroundings.folder / LOCAL_CONFIG, surroundings.user_folder / GLOBAL_CONFIG)
+    return next((path for path in others if path.exists()), None)
 
 
 def _find_upwards(folder: Path) -> Path | None:
@@ -100,8 +113,8 @@ def _find_upwards(folder: Path) -> Path | None:
     return None
 
 
-def _read_config(path: Path) -> DataJointSettings:
-    """A file of either line: keys with dots, or groups."""
+def config_content(path: Path) -> dict[str, Any]:
+    """What a settings file holds. Raises InputError for one that cannot be read."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -110,6 +123,12 @@ def _read_config(path: Path) -> DataJointSettings:
         raise InputError(f"DataJoint's settings {path} are not valid JSON; mend the file or give --server") from error
     if not isinstance(content, dict):
         raise InputError(f"DataJoint's settings {path} are not a JSON object; mend the file or give --server")
+    return content
+
+
+def _read_config(path: Path) -> DataJointSettings:
+    """A file of either line: keys with dots, or groups."""
+    content = config_content(path)
     group = content.get("database")
     database: dict[str, Any] = dict(group) if isinstance(group, dict) else {}
     database |= {key.removeprefix("database."): value for key, value in content.items() if key.startswith("database.")}
@@ -131,7 +150,7 @@ def _text(value: object) -> str | None:
 
 
 def _switch(text: str) -> bool:
-    return text.strip().lower() in ("1", "true", "yes", "on", "t", "y")
+    return text.strip().lower() in _ON
 
 
 def _tls(value: object) -> TlsSettings:

@@ -19,6 +19,7 @@ from graph.documents import Judged, Meta
 from graph.errors import InputError
 from graph.exclusion import pattern
 from graph.export import Computed, Export, export
+from graph.files import FileRule
 from graph.hints import Hint
 from graph.limits import Within
 from graph.names import TableName
@@ -27,6 +28,7 @@ from graph.plan_file import plan_text, read_plan, write_plan
 from graph.runner import run_dump
 from graph.schema import read_schema
 from graph.statement import Statement, StatementClass
+from graph.structure import Structure
 from tests import harness
 from tests.harness import Djproxy, drop
 from tests.slice_example import CHILD, PARENT, example
@@ -62,6 +64,10 @@ within:
   - lab.session: owner = 'me'
   - 'lab.session: id IN (1, 2)'
 exclude: [lab.*]
+structure: schemas
+files:
+  - lab.session.video: /data/videos
+  - '`l.b`.t.c: logs=/data/2026/logs'
 found: {whatever: [1, 2]}
 """,
     )
@@ -71,17 +77,24 @@ found: {whatever: [1, 2]}
         (Named(TableName("lab", "log"), "plan.yaml, line 10"),),
         (Within(TableName("lab", "session"), "owner = 'me'"), Within(TableName("lab", "session"), "id IN (1, 2)")),
         (TableName("lab", "*"),),
+        structure=Structure.SCHEMAS,
+        files=(
+            FileRule(TableName("lab", "session"), "video", "videos", "/data/videos"),
+            FileRule(TableName("l.b", "t"), "c", "logs", "/data/2026/logs"),
+        ),
     )
 
 
 def test_decisions_left_empty_decide_nothing(tmp_path: Path) -> None:
-    assert read_plan(plan_file(tmp_path, "whole:\nwithin: []\nleave_out: ~\n"), "Paper") == Decisions()
+    assert (
+        read_plan(plan_file(tmp_path, "whole:\nwithin: []\nleave_out: ~\nstructure:\nfiles:\n"), "Paper") == Decisions()
+    )
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("hole: [lab.t]", "line 3: 'hole' is none of blank, exclude, foreign_keys, "),
+        ("hole: [lab.t]", "line 3: 'hole' is none of blank, exclude, files, foreign_keys, "),
         ("whole: [lab.t]\nwhole: []", "line 4: 'whole' stands here twice"),
         ("whole: lab.t", "line 3: here must be a list"),
         ("whole:\n  - [lab.t]", "line 4: here must be a single value"),
@@ -95,6 +108,8 @@ def test_decisions_left_empty_decide_nothing(tmp_path: Path) -> None:
             "foreign_keys:\n  - {child: lab.t, child_columns: [], parent: lab.u, parent_columns: [a]}",
             "line 4: a foreign key needs columns",
         ),
+        ("structure: all", "line 3: here must be needed or schemas, not 'all'"),
+        ("files:\n  - lab.t: /data", "line 4: 'lab.t: /data' is no rule for files"),
         ("whole: [lab.t", "is no YAML: .* line 3"),
         ("\x00", "is no YAML"),
     ],
@@ -136,6 +151,7 @@ def test_a_plan_is_never_written_over_a_file(tmp_path: Path) -> None:
     [
         "",
         "within: [{lab.child: p > 0}]\nwhole: [lab.parent]\nexclude: [lab.*]\nleave_out: ['`l.b`.x']",
+        "structure: schemas\nfiles: ['`l.b`.x.y: z=/data']",
         "foreign_keys: [{child: lab.a, child_columns: [a, b], parent: lab.b, parent_columns: [c, d]}]",
     ],
 )

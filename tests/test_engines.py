@@ -1,0 +1,166 @@
+"""What other dump programs get: a WHERE for each table, and nothing that they would misread."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from configparser import RawConfigParser
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from graph.bash import Origin
+from graph.bundle import require_writable, write_bundle
+from graph.engines import Engine, condition, engine_files, write_engine
+from graph.errors import InputError
+from graph.masks import Mask, MaskKind
+from graph.names import TableName
+from graph.schema import Column
+from graph.slice import Slice, TableSlice
+from tests.slice_example import CHILD, META, PARENT, example
+
+ORIGIN = Origin("Paper\n$(rm -rf /)", "db.lab.example, 8.4.0", "0.1.0")
+
+
+def renamed(slice_: Slice, old: TableName, new: TableName) -> Slice:
+    sliced = slice_.tables[old]
+    table = replace(sliced.table, name=new)
+    tables = {name: each for name, each in slice_.tables.items() if name != old}
+    return replace(slice_, tables={new: replace(sliced, table=table), **tables})
+
+
+def without_rows(sliced: TableSlice) -> TableSlice:
+    return replace(sliced, keys=frozenset(), whole=False, rows=0)
+
+
+def options(script: str) -> dict[str, object]:
+    """What mysqlsh.js hands over."""
+    found = json.loads(script[script.index("{") : script.index("};") + 1])
+    assert isinstance(found, dict)
+    return found
+
+
+def test_conditions_hold_together() -> None:
+    """An AND behind them, as mydumper adds one, must not reach into them."""
+    tables = example().tables
+    assert condition(tables[PARENT]) == "((`id` IN (1,2)))"
+    assert condition(tables[CHILD]) is None
+    assert condition(without_rows(tables[PARENT])) == "(FALSE)"
+
+
+def test_mysql_shell_gets_one_call() -> None:
+    text = engine_files(example(), ORIGIN, Engine.MYSQLSH)["mysqlsh.js"]
+    found = options(text)
+    assert found["includeTables"] == ["`lab`.`parent`", "`lab`.`child`"]
+    assert found["where"] == {"`lab`.`parent`": "((`id` IN (1,2)))"}
+    assert found["consistent"] is True
+    call = re.search(r"^util\.dumpSchemas\((.*), options\);$", text, re.M | re.S)
+    assert call
+    assert json.loads(f"[{call[1]}]") == [["lab"], "mysqlsh"]
+
+
+def test_odd_names_are_quoted_for_mysql_shell() -> None:
+    odd = renamed(example(), PARENT, TableName("l'a`b", 'p".\\é'))
+    found = options(engine_files(odd, ORIGIN, Engine.MYSQLSH)["mysqlsh.js"])
+    assert found["where"] == {"`l'a``b`.`p\".\\é`": "((`id` IN (1,2)))"}
+
+
+def configuration(text: str) -> RawConfigParser:
+    parser = RawConfigParser(delimiters=("=",), comment_prefixes=("#",), strict=True)
+    parser.read_string(text)
+    return parser
+
+
+def test_mydumper_gets_a_section_for_each_table() -> None:
+    parser = configuration(engine_files(example(), ORIGIN, Engine.MYDUMPER)["mydumper.cnf"])
+    assert parser.sections() == ["mydumper", "`lab`.`parent`"]
+    assert parser["`lab`.`parent`"]["where"] == "((`id` IN (1,2)))"
+
+
+def test_mydumper_takes_these_tables_and_no_others() -> None:
+    """An underscore is one, and case counts."""
+    odd = renamed(example(), PARENT, TableName("my_lab", "#p_1"))
+    expression = configuration(engine_files(odd, ORIGIN, Engine.MYDUMPER)["mydumper.cnf"])["mydumper"]["regex"]
+    # PCRE's \z is Python's \Z.
+    matches = re.compile(expression.replace("(?-im:", "(?:").replace(r"\z", r"\Z")).match
+    for taken in ("my_lab", "my_lab.#p_1", "lab", "lab.child"):
+        assert matches(taken)
+    for other in (
+        "my_lab.#p_11",
+        "myxlab.#p_1",
+        "my_lab.#px1",
+        "lab.childs",
+        "a.lab.child",
+        "MY_LAB.#p_1",
+        "lab.",
+        "lab.#p_1",
+    ):
+        assert not matches(other)
+
+
+@pytest.mark.parametrize("name", ["a.b", "a[b", "a]b", "a`b", "a\\b"])
+def test_names_that_mydumper_would_misread_are_refused(name: str) -> None:
+    with pytest.raises(InputError, match="mydumper cannot be told of table"):
+        engine_files(renamed(example(), PARENT, TableName("lab", name)), ORIGIN, Engine.MYDUMPER)
+
+
+def test_what_these_programs_round_is_named() -> None:
+    slice_ = example()
+    inexact = Column("f", "float", "float", True)
+    table = replace(slice_.tables[CHILD].table, columns=(*slice_.tables[CHILD].table.columns, inexact))
+    slice_ = replace(slice_, tables={**slice_.tables, CHILD: replace(slice_.tables[CHILD], table=table)})
+    for engine in Engine:
+        script = engine_files(slice_, ORIGIN, engine)[engine.script]
+        assert "FLOAT with six digits" in script
+        assert "#   lab.child\n" in script
+        assert "FLOAT" not in engine_files(example(), ORIGIN, engine)[engine.script]
+
+
+@pytest.mark.parametrize("engine", Engine)
+def test_masked_columns_are_not_handed_over(engine: Engine) -> None:
+    masked = example().masked({CHILD: {"p": Mask(MaskKind.BLANK)}})
+    with pytest.raises(InputError, match=r"columns of lab\.child are masked"):
+        engine_files(masked, ORIGIN, engine)
+
+
+@pytest.mark.parametrize("engine", Engine)
+def test_scripts_hand_the_files_over(engine: Engine, tmp_path: Path) -> None:
+    """To a program that says what it got; there is no login in any file."""
+    bundle = write_bundle(tmp_path / "bundle", example(), [], META)
+    script = write_engine(bundle, example(), META, engine)
+    program, login = tmp_path / "program", tmp_path / "login.cnf"
+    program.write_text('#!/bin/sh\nprintf "%s\\n" "$PWD" "$@"\n')
+    program.chmod(0o755)
+    login.write_text("[client]\nuser=u\n")
+
+    def call(**more: str) -> subprocess.CompletedProcess[str]:
+        environment = {"PATH": "/usr/bin:/bin", engine.name: str(program), **more}
+        return subprocess.run(
+            ["bash", script], env=environment, cwd=tmp_path, capture_output=True, text=True, check=False
+        )
+
+    answer = call(MYSQL_DEFAULTS_FILE="login.cnf")
+    assert answer.returncode == 0, answer.stderr
+    folder, *words = answer.stdout.splitlines()
+    assert folder == str(bundle.folder)
+    if engine is Engine.MYDUMPER:
+        # The login is that of the second file.
+        assert words[:2] == [f"--defaults-file={folder}/mydumper.cnf", f"--defaults-extra-file={login}"]
+    else:
+        assert words == [f"--defaults-file={login}", "--javascript", "--file=mysqlsh.js"]
+    assert "MYSQL_DEFAULTS_FILE" in call().stderr
+    assert f"name it by {engine.name}" in call(MYSQL_DEFAULTS_FILE="login.cnf", **{engine.name: "/no/program"}).stderr
+    (bundle.folder / engine.value).mkdir()
+    assert "exists; move it away first" in call(MYSQL_DEFAULTS_FILE="login.cnf").stderr
+    require_writable(bundle.folder, META.paper)
+    checked = subprocess.run(["shellcheck", script], capture_output=True, text=True, check=False)
+    assert checked.stdout == ""
+
+
+def test_mysql_shell_is_not_for_mariadb(tmp_path: Path) -> None:
+    slice_ = replace(example(), schema=replace(example().schema, server_version="10.11.19-MariaDB"))
+    bundle = write_bundle(tmp_path / "bundle", slice_, [], META)
+    with pytest.raises(InputError, match="MySQL Shell does not dump MariaDB"):
+        write_engine(bundle, slice_, META, Engine.MYSQLSH)
