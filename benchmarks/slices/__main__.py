@@ -108,7 +108,7 @@ def _scripts(server: PrivateServer, lab: Lab, percent: int, options: argparse.Na
         scripts = Scripts(server, copy, lab, _SLICES[percent], Path(folder))
         rounds = [scripts.measured() for _ in range(options.rounds)]
     found: dict[str, Any] = {name: statistics.median(each[name] for each in rounds) for name in rounds[0]}
-    for own_way, peer in (("dump.sh", "mysqldump"), ("restore.sh", "client")):
+    for own_way, peer in (("dump.sh", "mysqldump"), ("direct", "mysqldump"), ("restore.sh", "client")):
         found[f"{own_way} to {peer}"] = statistics.median(each[own_way] / each[peer] for each in rounds)
     return {"slice": percent, "rows": scripts.rows, **found}
 

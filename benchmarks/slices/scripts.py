@@ -1,4 +1,4 @@
-"""`dump.sh` and `restore.sh` of a slice, against mysqldump and the client for the same rows, chosen by a predicate."""
+"""`dump.sh`, `--direct` and `restore.sh` of a slice, against mysqldump and the client for the rows of a predicate."""
 
 from __future__ import annotations
 
@@ -11,12 +11,15 @@ from pathlib import Path
 from benchmarks.slices.lab import LEAVES, LOOKUPS, Lab
 from examples.private_server import PrivateServer
 from graph import fingerprint
-from graph.bundle import Bundle, write_bundle
+from graph.bundle import write_bundle
 from graph.cascade import Bounds, cascade, leaf_rule
 from graph.database import Credentials, Database, ServerAddress
+from graph.direct_write import write_slice
 from graph.documents import Meta
+from graph.fingerprint import Fingerprint
 from graph.names import TableName
 from graph.schema import read_schema
+from graph.slice import Slice
 
 _META = Meta("bench", "the benchmark's server", "0")
 _OPTIONS = ("--single-transaction", "--no-tablespaces", "--hex-blob", "--complete-insert", "--skip-comments")
@@ -32,13 +35,21 @@ class Scripts:
         self._lab = lab
         self._where = where
         self._plain = folder / "plain.sql"
-        self._bundle, self.rows = self._exported(folder / "bundle")
+        self._packed = folder / "slice.sql.zst"
+        self._slice, self._fingerprints = self._computed()
+        self._bundle = write_bundle(folder / "bundle", self._slice, [], _META, self._fingerprints)
+
+    @property
+    def rows(self) -> int:
+        """Rows of the slice."""
+        return self._slice.rows
 
     def ways(self) -> dict[str, Callable[[], None]]:
         """What is measured, by name; each load finds an empty server."""
         return {
             "mysqldump": self._dump,
             "dump.sh": lambda: self._script(self._bundle.dump_script, self._source),
+            "direct": self._direct,
             "client": self._load,
             "restore.sh": lambda: self._script(self._bundle.publish / "restore.sh", self._copy),
         }
@@ -54,14 +65,23 @@ class Scripts:
             found[name] = time.perf_counter() - started
         return found
 
-    def _exported(self, folder: Path) -> tuple[Bundle, int]:
+    def _connect(self) -> Database:
         address = ServerAddress(self._source.host, self._source.port)
-        with Database.connect(address, Credentials("root", self._source.password)) as database, database.snapshot():
+        return Database.connect(address, Credentials("root", self._source.password))
+
+    def _computed(self) -> tuple[Slice, dict[TableName, Fingerprint]]:
+        with self._connect() as database, database.snapshot():
             leaves = [TableName(schema, name) for schema in self._lab.schemas[1:] for name in LEAVES]
             schema = read_schema(database, leaves)
             rules = [leaf_rule(schema.tables[name], self._where) for name in leaves]
             slice_ = cascade(database, schema, rules, bounds=Bounds())
-            return write_bundle(folder, slice_, [], _META, fingerprint.take(database, slice_)), slice_.rows
+            return slice_, fingerprint.take(database, slice_)
+
+    def _direct(self) -> None:
+        """What `--direct` does once the slice is computed."""
+        self._packed.unlink(missing_ok=True)
+        with self._connect() as database, database.snapshot():
+            write_slice(database, self._slice, self._fingerprints, self._packed, lambda text: None)
 
     def _script(self, script: Path, server: PrivateServer) -> None:
         tools = {"MYSQL": str(server.tools.client), "MYSQLDUMP": str(server.tools.dump)}
