@@ -15,6 +15,7 @@ from pymysql.cursors import SSCursor  # noqa: TID251
 
 from graph import quoting
 from graph.answer import Answer, Protocol
+from graph.collations import nearest
 from graph.errors import ConnectionLost, GrantError, ServerError, StatementError
 from graph.names import TableName
 from graph.statement import Session
@@ -98,6 +99,7 @@ class Database:
         user, _, host = str(self.value("SELECT CURRENT_USER()")).rpartition("@")
         self._account = f"{quoting.string_literal(user)}@{quoting.string_literal(host)}"
         self._collation = str(self.value("SELECT @@collation_connection"))
+        self._collations: dict[str, str] = {}
 
     @classmethod
     def connect(cls, address: ServerAddress, credentials: Credentials) -> Self:
@@ -256,12 +258,26 @@ class Database:
             f"time_zone={_setting(session.time_zone, '@@GLOBAL.time_zone')}",
         ]
         if session.collation is not None:
-            settings.append(f"collation_connection={quoting.string_literal(session.collation)}")
+            settings.append(f"collation_connection={quoting.string_literal(self._known(session.collation))}")
         elif session.charset is not None:
             settings.append(f"character_set_connection={quoting.string_literal(session.charset)}")
         self._run(f"SET SESSION {', '.join(settings)}")
         for name, literal in session.variables.items():
             self._run(f"SET @{quoting.identifier(name)} = {literal}")
+
+    def _known(self, collation: str) -> str:
+        """The collation, or the nearest that this server has: a recording may be of another kind of server."""
+        if collation not in self._collations:
+            found = (each for each in (collation, *nearest(collation)) if self._has(each))
+            self._collations[collation] = next(found, collation)
+        return self._collations[collation]
+
+    def _has(self, collation: str) -> bool:
+        try:
+            self._run(f"SET SESSION collation_connection={quoting.string_literal(collation)}")
+        except StatementError:
+            return False
+        return True
 
     def _leave(self, session: Session) -> None:
         """The default schema stays: no statement unsets it, and `graph`'s own SQL qualifies every name."""

@@ -238,3 +238,27 @@ def test_a_new_connection_has_the_same_settings(reader: Database) -> None:
     reader.reconnect()
     assert next(reader.rows(SETTINGS)) == before[0]
     assert reader.value("SELECT CONNECTION_ID()") != before[1]
+
+
+@pytest.mark.parametrize(
+    ("recorded", "mysql", "mariadb"),
+    [
+        ("utf8mb4_0900_ai_ci", "utf8mb4_0900_ai_ci", "utf8mb4_uca1400_nopad_ai_ci"),
+        ("utf8mb4_0900_bin", "utf8mb4_0900_bin", "utf8mb4_nopad_bin"),
+        ("utf8mb4_de_pb_0900_as_cs", "utf8mb4_de_pb_0900_as_cs", "utf8mb4_uca1400_nopad_as_cs"),
+        ("utf8mb4_uca1400_as_cs", "utf8mb4_0900_as_cs", "utf8mb4_uca1400_as_cs"),
+        ("utf8mb4_nopad_bin", "utf8mb4_0900_bin", "utf8mb4_nopad_bin"),
+        ("latin1_swedish_nopad_ci", "latin1_swedish_ci", "latin1_swedish_nopad_ci"),
+    ],
+)
+def test_a_collation_of_another_kind_of_server_becomes_the_nearest(
+    server: PrivateServer, reader: Database, recorded: str, mysql: str, mariadb: str
+) -> None:
+    ((found,),) = reader.rows("SELECT @@collation_connection", Session(collation=recorded))
+    assert found == (mysql if server.flavour == "mysql" else mariadb)
+
+
+def test_a_collation_that_no_server_has_is_refused(reader: Database) -> None:
+    with pytest.raises(StatementError, match="klingon"):
+        list(reader.rows("SELECT 1", Session(collation="klingon_ai_ci")))
+    assert reader.value("SELECT @@collation_connection") != "klingon_ai_ci"
