@@ -97,7 +97,7 @@ def cascade(
         limits = None
         if within or leave_out:
             new = partial(Closure, tables, schema, edges, lambda text: None, store)
-            limits = Limits(database, schema, edges, within, leave_out, new)
+            limits = Limits(database, tables, schema, edges, within, leave_out, new)
         bounded = Closure(tables, schema, edges, say, store, bounds.rows)
         if not within:
             run = _Run(database, schema, edges, bounded, say, limits)

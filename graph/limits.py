@@ -21,8 +21,8 @@ from graph.components import component_order
 from graph.database import Database
 from graph.errors import InputError, StatementError
 from graph.exclusion import ALL, pattern
-from graph.keys import decoder, key_columns, key_expression, restriction
-from graph.lookup import Edge
+from graph.keys import decoder, key_columns, key_expression
+from graph.lookup import Edge, Tables
 from graph.names import TableName
 from graph.schema import Schema, Table
 from graph.slice import Key
@@ -76,6 +76,7 @@ class Limits:
     def __init__(
         self,
         database: Database,
+        tables: Tables,
         schema: Schema,
         edges: Sequence[Edge],
         within: Iterable[Within],
@@ -83,6 +84,7 @@ class Limits:
         empty_closure: Callable[[], Closure],
     ) -> None:
         self._database = database
+        self._tables = tables
         self._schema = schema
         self._left_out = frozenset(left_out)
         self._empty_closure = empty_closure
@@ -233,29 +235,11 @@ class Limits:
 
     def _pairs(self, closure: Closure, edge: Edge) -> Iterator[tuple[Key, Key]]:
         """The rows of an edge's source in the closure, each with the rows of its target that it leads to."""
-        source, target = self._schema.tables[edge.source], self._schema.tables.get(edge.target)
-        if target is None:
-            return
-        own = [key_expression(column, f"c.{quoting.identifier(column.name)}") for column in key_columns(source)]
-        far = [key_expression(column, f"p.{quoting.identifier(column.name)}") for column in key_columns(target)]
-        agree = " AND ".join(
-            f"p.{quoting.identifier(b)}=c.{quoting.identifier(a)}"
-            for a, b in zip(edge.source_columns, edge.target_columns, strict=True)
-        )
-        sql = (
-            f"SELECT {', '.join([*own, *far]) or '1'} FROM {quoting.table(source.name)} c"
-            f" JOIN {quoting.table(target.name)} p ON {agree} WHERE "
-        )
-        texts: Sequence[str] = ["TRUE"]
-        if not closure.whole(edge.source):
-            texts = restriction(source, closure.keys(edge.source), qualifier="c.")
-        decode_own, decode_far, width = decoder(source), decoder(target), len(own)
-        for text in texts:
-            for row in self._database.rows(sql + f"({text})"):
-                yield (
-                    decode_own(row[:width]) if own else (),
-                    decode_far(row[width:]) if far else (),
-                )
+        if edge.target in self._schema.tables:
+            keys = None if closure.whole(edge.source) else closure.keys(edge.source)
+            for own, wanted in self._tables.pairs(edge, keys):
+                if wanted is not None:
+                    yield own, wanted
 
 
 def _limited_table(within: Within, schema: Schema) -> Table:

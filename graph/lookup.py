@@ -9,7 +9,7 @@ from typing import Any, Final, Protocol
 from graph import quoting
 from graph.database import Database
 from graph.keys import decoder, integral, key_columns, key_expression, restriction
-from graph.keystore import Batch
+from graph.keystore import Batch, KeySet
 from graph.names import TableName
 from graph.schema import ForeignKey, Schema, Table
 from graph.slice import Key
@@ -61,8 +61,8 @@ class Tables(Protocol):
         """The rows that these rows of the edge's source need, perhaps repeated; None if any refers to no row, which is
         told of foreign keys alone."""
 
-    def pairs(self, edge: Edge) -> Iterator[tuple[Key, Key | None]]:
-        """Each row of the edge's source that refers to a row, with each row that it needs; None as above."""
+    def pairs(self, edge: Edge, keys: Collection[Key] | None = None) -> Iterator[tuple[Key, Key | None]]:
+        """Each of these rows of the edge's source that refers to a row, with each row that it needs; None as above."""
 
     def scans(self, table: Table, batch: Batch, total: int) -> bool:
         """Whether to look at all rows of a table is cheaper than to ask for those of the batch."""
@@ -103,16 +103,21 @@ class SqlTables:
                 else:
                     yield row[:-1] if integers else decode(row[:-1])
 
-    def pairs(self, edge: Edge) -> Iterator[tuple[Key, Key | None]]:
+    def pairs(self, edge: Edge, keys: Collection[Key] | None = None) -> Iterator[tuple[Key, Key | None]]:
         join = self._join(edge)
         width = len(join.source.key)
-        if _fast(None, join.source, join.target):
-            for row in self._database.rows(join.pairs(), integers=True):
-                yield row[:width], None if row[-1] else row[width:-1]
-            return
+        integers = _fast(keys, join.source, join.target)
         of_source, of_target = decoder(join.source), decoder(join.target)
-        for row in self._database.rows(join.pairs()):
-            yield of_source(row[:width]), None if int(row[-1]) else of_target(row[width:-1])
+        texts: Sequence[str | None] = [None]
+        if keys is not None:
+            texts = restriction(join.source, keys, qualifier="c.", ordered=isinstance(keys, KeySet))
+        for where in texts:
+            for row in self._database.rows(join.pairs(where), integers=integers):
+                own = row[:width] if integers else of_source(row[:width])
+                if int(row[-1]):
+                    yield own, None
+                else:
+                    yield own, row[width:-1] if integers else of_target(row[width:-1])
 
     def scans(self, table: Table, batch: Batch, total: int) -> bool:
         if len(batch) < _FEW or len(batch) * _SHARE < total:
@@ -161,10 +166,10 @@ class _Join:
         columns = [*_expressions(self.target, "p."), f"{self._far_column()} IS NULL"]
         return f"SELECT DISTINCT {', '.join(columns)} {self._from(where)}"
 
-    def pairs(self) -> str:
+    def pairs(self, where: str | None) -> str:
         """Selects the source's keys, the target's, and 1 for the rows that refer to none."""
-        columns = [*_expressions(self.source, "c."), *_expressions(self.target, "p.")]
-        return f"SELECT {', '.join(columns)}, {self._far_column()} IS NULL {self._from(None)}"
+        columns = [*_expressions(self.source, "c."), *_expressions(self.target, "p."), f"{self._far_column()} IS NULL"]
+        return f"SELECT {', '.join(columns)} {self._from(where)}"
 
     def orphans(self, where: str | None) -> str:
         """Selects the values that refer to none, with how many rows have them."""

@@ -129,8 +129,8 @@ class MemoryTables:
                 yield None
             yield from (self._world.key(edge.target, partner) for partner in partners or ())
 
-    def pairs(self, edge: Edge) -> Iterator[tuple[Key, Key | None]]:
-        for row in self._world.rows[edge.source]:
+    def pairs(self, edge: Edge, keys: Collection[Key] | None = None) -> Iterator[tuple[Key, Key | None]]:
+        for row in self._sources(edge, keys):
             key = self._world.key(edge.source, row)
             partners = self._world.partners(edge, row)
             if partners == [] and edge.foreign_key is not None:
