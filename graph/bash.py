@@ -92,8 +92,3 @@ def use(schema: str) -> str:
     """
     statement = f"USE {identifier(schema)}"
     return f"{statement};" if _PLAIN_NAME.fullmatch(schema) else f"/*!40000 {statement} */;"
-
-
-def counted(rows: int) -> str:
-    """A number of rows, for people."""
-    return f"{rows} row" if rows == 1 else f"{rows} rows"

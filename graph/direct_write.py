@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from graph import fingerprint
-from graph.bash import counted, use
+from graph.bash import use
 from graph.database import Database
 from graph.direct import (
     RowForm,
@@ -37,6 +37,7 @@ from graph.script import FOOTER, HEADER, create_database
 from graph.selection import base_tables, restrictions
 from graph.slice import Slice, TableSlice
 from graph.views import create, views
+from graph.words import counted
 
 if sys.version_info >= (3, 14):
     from compression import zstd

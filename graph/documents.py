@@ -14,7 +14,6 @@ from graph.bash import use
 from graph.files import Tally
 from graph.fingerprint import Fingerprint
 from graph.names import TableName
-from graph.restore import foreign_keys_of
 from graph.schema import ForeignKey, Table
 from graph.selection import present, restrictions
 from graph.slice import Dangling, PinCheck, Slice, TableSlice
@@ -114,7 +113,7 @@ def manifest(slice_: Slice, meta: Meta, checksums: Mapping[str, str | None]) -> 
             "files": dict(checksums),
             "rows": slice_.rows,
             "tables": [_published_table(sliced) for sliced in present(slice_)],
-            "foreign_keys": [_foreign_key(key) for key in foreign_keys_of(slice_)],
+            "foreign_keys": [_foreign_key(key) for key in slice_.foreign_keys],
             "dangling": [dangling_document(each) for each in slice_.dangling],
         }
     )

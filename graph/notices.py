@@ -13,6 +13,7 @@ from graph.names import TableName
 from graph.schema import Schema
 from graph.slice import Slice, TableSlice
 from graph.statement import StatementClass
+from graph.words import counted
 
 
 def taken_whole(unrestricted: Mapping[TableName, int], slice_: Slice) -> list[str]:
@@ -65,11 +66,6 @@ def unlisted(tally: Tally, rules: Iterable[FileRule], slice_: Slice) -> list[str
             f"{names} that files.tsv cannot have; the first is in {where}: {first.reason} (see files in review.json)"
         )
     return found
-
-
-def counted(rows: int) -> str:
-    """A number of rows, in words."""
-    return f"{rows} row{'' if rows == 1 else 's'}"
 
 
 def nothing_to_export(

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from graph import append
-from graph.bash import Heredoc, Origin, comment, counted, render
+from graph.bash import Heredoc, Origin, comment, render
+from graph.dangling import orphans
 from graph.names import TableName
 from graph.quoting import identifier, shell_word, string_literal
 from graph.quoting import table as quoted
@@ -14,6 +15,7 @@ from graph.schema import ForeignKey
 from graph.selection import base_tables, present
 from graph.slice import Slice, TableSlice
 from graph.views import create, views
+from graph.words import counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +29,7 @@ class _View:
 
 def restore_script(slice_: Slice, origin: Origin) -> str:
     """The text of `publish/restore.sh`."""
-    keys = foreign_keys_of(slice_)
+    keys = slice_.foreign_keys
     sign = mark(slice_)
     tables = base_tables(slice_)
     names = [(s.table.name, marked(s.table.name, sign)) for s in present(slice_)]
@@ -57,26 +59,6 @@ def restore_script(slice_: Slice, origin: Origin) -> str:
         foreign_keys=len(keys) - len(slice_.dangling),
         dangling=shell_word(comment(_left_out(slice_))) if slice_.dangling else "",
     )
-
-
-def foreign_keys_of(slice_: Slice) -> list[ForeignKey]:
-    """The foreign keys of the slice's tables."""
-    return [key for name in slice_.tables for key in slice_.schema.parents(name)]
-
-
-def orphans(foreign_key: ForeignKey, *, parent: bool = True, mark: str = "") -> str:
-    """FROM and WHERE for the child rows (alias `c`) whose foreign key finds no parent.
-
-    With `parent` False there is no such table, and every row that refers to one is an orphan. `mark` stands before the
-    names of schemas.
-    """
-    pairs = list(zip(foreign_key.child_columns, foreign_key.parent_columns, strict=True))
-    conditions = [f"c.{identifier(column)} IS NOT NULL" for column, _ in pairs]
-    if parent:
-        same = " AND ".join(f"p.{identifier(theirs)} = c.{identifier(ours)}" for ours, theirs in pairs)
-        parents = quoted(marked(foreign_key.parent, mark))
-        conditions.append(f"NOT EXISTS (SELECT 1 FROM {parents} AS p WHERE {same})")
-    return f"FROM {quoted(marked(foreign_key.child, mark))} AS c WHERE {' AND '.join(conditions)}"
 
 
 def _left_out(slice_: Slice) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from graph import exact, fingerprint, keytable
-from graph.bash import Heredoc, Origin, comment, counted, is_mariadb, render, use, words
+from graph.bash import Heredoc, Origin, comment, is_mariadb, render, use, words
 from graph.exact import Repair
 from graph.fingerprint import Fingerprint
 from graph.names import TableName
@@ -18,6 +18,7 @@ from graph.schema import Table
 from graph.selection import base_tables, by_key_table, hidden_views, restrictions
 from graph.slice import Slice, TableSlice
 from graph.views import create, views
+from graph.words import counted
 
 #: The folder of key files.
 KEY_FOLDER: Final = "keys"

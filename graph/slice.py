@@ -100,6 +100,11 @@ class Slice:
         """Rows over all tables."""
         return sum(table.rows for table in self.tables.values())
 
+    @property
+    def foreign_keys(self) -> list[ForeignKey]:
+        """The foreign keys of the slice's tables."""
+        return [key for name in self.tables for key in self.schema.parents(name)]
+
     def masked(self, masks: Masks) -> Slice:
         """The slice with these columns masked."""
         tables = {

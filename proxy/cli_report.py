@@ -20,6 +20,7 @@ from graph.proof import Proof
 from graph.replay import Outcome, Verdict
 from graph.slice import Slice, TableSlice
 from graph.statement import StatementClass
+from graph.words import counted
 from proxy.cli_show import FORMAT, page, printable
 from proxy.records import Lost
 
@@ -78,7 +79,7 @@ def limited_document(statements: Iterable[Judged]) -> list[dict[str, Any]]:
 def limited_lines(statements: Iterable[Judged]) -> Iterator[str]:
     """The statements that lose rows to limits, in words."""
     for judged in limited(statements):
-        lost = ", ".join(f"{_counted(rows, 'row')} of {name}" for name, rows in judged.lost)
+        lost = ", ".join(f"{counted(rows)} of {name}" for name, rows in judged.lost)
         yield f"limited: statement {judged.statement.id} loses {lost}; the slice does not answer it"
 
 
@@ -109,7 +110,7 @@ def dangling_lines(slice_: Slice) -> Iterator[str]:
         key = each.foreign_key
         name = key.name if key.declared else "which the plan declares"
         yield (
-            f"dangling: {_counted(each.rows, 'row')} of {key.child} ({', '.join(key.child_columns)}) in the slice refer"
+            f"dangling: {counted(each.rows)} of {key.child} ({', '.join(key.child_columns)}) in the slice refer"
             f" to rows of {key.parent} that it does not have (foreign key {name}): {each.reason}"
         )
 
@@ -129,14 +130,14 @@ def change_lines(slice_: Slice) -> Iterator[str]:
     for check in slice_.pins:
         if check.missing:
             yield (
-                f"MISSING: {check.missing} of {_counted(check.pinned, 'row')} of {check.table} that statement "
+                f"MISSING: {check.missing} of {counted(check.pinned)} of {check.table} that statement "
                 f"{check.statement} fetched while recording are no longer in the source; the slice cannot have them"
             )
     for change in slice_.changes:
         if change.recorded == change.now:
-            parted = f"{_counted(change.recorded, 'row')}, not with the same values"
+            parted = f"{counted(change.recorded)}, not with the same values"
         else:
-            parted = f"{_counted(change.recorded, 'row')} then, {change.now} now"
+            parted = f"{counted(change.recorded)} then, {change.now} now"
         has = "its rows of the recording, with their values of now" if change.pinned else "what it fetches now"
         yield (
             f"CHANGED: the result of statement {change.statement} is not what it was while recording ({parted}); "
@@ -177,7 +178,7 @@ def print_export(made: Export, lost: list[Lost], *, dumped: bool) -> None:
     )
     folder = escape(str(made.bundle.folder))
     if made.files.number:
-        named = _counted(made.files.number, "file")
+        named = counted(made.files.number, "file")
         console.print(f"rows name {named} outside the database, see {folder}/publish/files.tsv")
     if dumped:
         console.print(f"the slice is in {folder}/publish, which may go out; the rest of {folder} stays in the lab")
@@ -282,7 +283,7 @@ def print_proof(proof: Proof) -> None:
         + (f"; left out: {', '.join(left_out)}" if left_out else "")
     )
     for name, number in sorted(_excluded(proof).items()):
-        console.print(f"excluded table {escape(str(name))}: {_counted(number, 'statement')} not asked")
+        console.print(f"excluded table {escape(str(name))}: {counted(number, 'statement')} not asked")
     known = [outcome for outcome in proof.outcomes if outcome.recorded_source is not None]
     if known:
         same = sum(outcome.recorded_source is True for outcome in known)
@@ -311,10 +312,6 @@ def _print_failure(console: Console, outcome: Outcome) -> None:
     for name, surplus in (("source", outcome.only_source), ("copy", outcome.only_copy)):
         if surplus.rows:
             first = " (the first of them)" if surplus.rows > len(surplus.first) else ""
-            console.print(f"    only in {name}: {_counted(surplus.rows, 'row')}{first}")
+            console.print(f"    only in {name}: {counted(surplus.rows)}{first}")
         for row in surplus.first:
             console.print(f"        {escape(row)}", soft_wrap=True)
-
-
-def _counted(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"

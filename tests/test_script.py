@@ -12,11 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from graph.bash import Origin, use
+from graph.dangling import orphans
 from graph.names import TableName
 from graph.quoting import identifier
 from graph.quoting import table as quoted
 from graph.renaming import literal, mark, renamed_view, rows_program, structure_program
-from graph.restore import orphans, restore_script
+from graph.restore import restore_script
 from graph.schema import Column, ForeignKey, Schema, Table
 from graph.script import dump_script
 from graph.slice import Slice, TableSlice
