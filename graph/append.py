@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from graph.bash import comment
+from graph.families import ADDRESSES, CHOICES, DATES, NUMBERS, TEXTS
 from graph.names import TableName
 from graph.quoting import identifier, string_literal
 from graph.quoting import table as quoted
@@ -16,9 +17,8 @@ from graph.schema import Column, ForeignKey, Table
 from graph.selection import base_tables
 from graph.slice import Slice
 
-_TEXTS = frozenset({"char", "varchar", "tinytext", "text", "mediumtext", "longtext", "enum", "set"})
-_PLAIN = frozenset({"tinyint", "smallint", "mediumint", "int", "bigint", "decimal", "float", "double", "bit", "year"})
-_PLAIN |= {"date", "datetime", "time", "timestamp", "uuid", "inet4", "inet6"}
+_TEXTS = TEXTS | CHOICES
+_PLAIN = NUMBERS | DATES | ADDRESSES | {"time"}
 #: How many of the rows that stay are named.
 _EXAMPLES = 5
 

@@ -10,6 +10,7 @@ from typing import Any, Final
 from graph import quoting
 from graph.cascade import leaf_rule
 from graph.errors import InputError
+from graph.families import BYTES, CHOICES, DATES, NUMBERS, TEXTS
 from graph.files import FileRule
 from graph.leaves.rules import Rule
 from graph.limits import Within
@@ -19,12 +20,7 @@ from graph.schema import Column, ForeignKey, Schema, Table
 from graph.structure import Structure
 
 #: Types whose values compare with each other as people expect.
-_FAMILIES: Final = (
-    frozenset({"tinyint", "smallint", "mediumint", "int", "bigint", "decimal", "float", "double", "bit", "year"}),
-    frozenset({"char", "varchar", "tinytext", "text", "mediumtext", "longtext", "enum", "set"}),
-    frozenset({"binary", "varbinary", "tinyblob", "blob", "mediumblob", "longblob"}),
-    frozenset({"date", "datetime", "timestamp"}),
-)
+_FAMILIES: Final = (NUMBERS, TEXTS | CHOICES, BYTES, DATES)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from typing import Final
 from graph import exact
 from graph.bash import use
 from graph.direct_rows import Value
+from graph.families import CHOICES, LONG_BYTES, LONG_TEXTS, SPATIAL, TEXTS
 from graph.masks import Mask, written
 from graph.quoting import identifier, string_literal
 from graph.schema import Column, Table
@@ -24,14 +25,10 @@ from graph.schema import Column, Table
 #: So long a statement gets before the next one begins; a longer one has a single row.
 LONGEST_STATEMENT: Final = 1_000_000
 
-_LONG_TEXTS: Final = frozenset({"text", "mediumtext", "longtext", "json"})
-_LONG_BYTES: Final = frozenset(
-    {
-        *("blob", "mediumblob", "longblob", "geometry", "point", "linestring", "polygon", "multipoint"),
-        *("multilinestring", "multipolygon", "geometrycollection", "geomcollection"),
-    }
-)
-_SHORT_TEXTS: Final = frozenset({"char", "varchar", "tinytext", "enum", "set"})
+#: Short enough for the server to write as SQL.
+_SHORT_TEXTS: Final = TEXTS - LONG_TEXTS | CHOICES | {"tinytext"}
+_LONG_TEXTS: Final = LONG_TEXTS - {"tinytext"} | {"json"}
+_LONG_BYTES: Final = LONG_BYTES - {"tinyblob"} | SPATIAL
 #: In a text's quotes; the line breaks, since restore.sh looks for lines.
 _ESCAPES: Final = (
     (b"\\", b"\\\\"),

@@ -7,6 +7,7 @@ from itertools import islice
 
 from graph import quoting
 from graph.database import Database
+from graph.families import BYTES, SPATIAL
 from graph.keys import restriction
 from graph.schema import Column
 from graph.slice import TableSlice
@@ -14,13 +15,7 @@ from graph.slice import TableSlice
 #: Rows that are measured of a table, spread over its keys.
 SAMPLE = 200
 
-_AS_HEX = frozenset(
-    {
-        *("binary", "varbinary", "tinyblob", "blob", "mediumblob", "longblob", "bit"),
-        *("geometry", "point", "linestring", "polygon", "multipoint", "multilinestring", "multipolygon"),
-        *("geometrycollection", "geomcollection", "vector"),
-    }
-)
+_AS_HEX = BYTES | SPATIAL | {"bit", "vector"}
 
 
 def table_bytes(database: Database, sliced: TableSlice) -> int:

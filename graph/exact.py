@@ -18,13 +18,13 @@ from enum import StrEnum
 from types import MappingProxyType
 
 from graph import quoting
+from graph.families import ADDRESSES, APPROXIMATE, CHOICES, DATES, NUMBERS, TEXTS
 from graph.masks import Mask, written
 from graph.schema import Column, Table
 
-_APPROXIMATE = frozenset({"float", "double"})
-_NUMBERS = frozenset({"tinyint", "smallint", "mediumint", "int", "bigint", "decimal", "year"})
-_TEXTS = frozenset({"char", "varchar", "tinytext", "text", "mediumtext", "longtext", "enum", "set", "json"})
-_TIMES = frozenset({"date", "datetime", "time", "timestamp", "uuid", "inet4", "inet6"})
+_NUMBERS = NUMBERS - APPROXIMATE - {"bit"}
+_TEXTS = TEXTS | CHOICES | {"json"}
+_TIMES = DATES | ADDRESSES | {"time"}
 #: What ON UPDATE CURRENT_TIMESTAMP may change behind an UPDATE's back.
 _TOUCHED = frozenset({"timestamp", "datetime"})
 
@@ -90,7 +90,7 @@ def _without_generated(table: Table) -> bool:
 
 
 def _approximate(table: Table) -> list[Column]:
-    return [column for column in _stored(table) if column.data_type in _APPROXIMATE]
+    return [column for column in _stored(table) if column.data_type in APPROXIMATE]
 
 
 def _stored(table: Table) -> list[Column]:
@@ -105,7 +105,7 @@ def _differs(column: Column) -> str:
 
 def _value(column: Column, name: str) -> str:
     kind = column.data_type
-    if kind in _APPROXIMATE:
+    if kind in APPROXIMATE:
         exact = double(name)
         # The text is dear; only what is equal to zero may be minus zero.
         return f"IF({name} = 0 AND {exact} = '-0', '-0e0', {exact})"

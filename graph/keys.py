@@ -17,6 +17,7 @@ from typing import Any, Final, cast
 
 from graph import quoting
 from graph.errors import InputError
+from graph.families import BYTES, INTEGERS
 from graph.schema import Column, Table
 from graph.slice import Key
 
@@ -90,10 +91,9 @@ _BYTES: Final = _Codec(_binary, quoting.bytes_literal)
 _DOUBLE: Final = _Codec(float, _double)
 _ROUNDED: Final = _Codec(float, _double, "CAST({} AS DOUBLE)", "CAST({} AS DOUBLE)")
 
-_INTEGER_TYPES: Final = frozenset({"tinyint", "smallint", "mediumint", "int", "bigint"})
 
 _CODECS: Final[dict[str, _Codec]] = {
-    **dict.fromkeys(_INTEGER_TYPES, _INTEGER),
+    **dict.fromkeys(INTEGERS, _INTEGER),
     "bit": _Codec(int, str, "{}+0", runs=True),
     "year": _Codec(int, _year),
     "decimal": _Codec(Decimal, _fixed),
@@ -101,7 +101,7 @@ _CODECS: Final[dict[str, _Codec]] = {
     "float": _ROUNDED,
     "timestamp": _Codec(Decimal, _utc, "UNIX_TIMESTAMP({})"),
     "char": _Codec(_unpadded, quoting.string_literal),
-    **dict.fromkeys(("binary", "varbinary", "tinyblob", "blob", "mediumblob", "longblob"), _BYTES),
+    **dict.fromkeys(BYTES, _BYTES),
 }
 
 
@@ -151,7 +151,7 @@ def same_value(child: Column, parent: Column) -> bool:
 
     Foreign keys compare by collation: 'MOUSE1 ' may refer to 'Mouse1'; and types may differ in length.
     """
-    if child.data_type in _INTEGER_TYPES and parent.data_type in _INTEGER_TYPES:
+    if child.data_type in INTEGERS and parent.data_type in INTEGERS:
         return True
     if child.data_type == parent.data_type == "varbinary":
         return True

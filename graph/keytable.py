@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterator
 from typing import Any, Final, cast
 
 from graph.errors import InputError
+from graph.families import LONG_BYTES, LONG_TEXTS
 from graph.keys import key_columns, literal
 from graph.keystore import KeySet
 from graph.quoting import identifier
@@ -15,10 +16,6 @@ from graph.slice import TableSlice
 
 #: A line of values becomes one INSERT: well below every server's max_allowed_packet.
 _LONGEST_LINE: Final = 500_000
-#: An index over these wants a length.
-_WITHOUT_INDEX: Final = frozenset({"tinytext", "text", "mediumtext", "longtext"}) | frozenset(
-    {"tinyblob", "blob", "mediumblob", "longblob"}
-)
 
 
 def columns(table: Table) -> str:
@@ -28,7 +25,7 @@ def columns(table: Table) -> str:
 
 def definition(table: Table) -> str:
     """What follows `CREATE TABLE name`: the key columns with their types and collations, and no row."""
-    indexed = all(column.data_type not in _WITHOUT_INDEX for column in key_columns(table))
+    indexed = all(column.data_type not in LONG_TEXTS | LONG_BYTES for column in key_columns(table))
     index = f"(PRIMARY KEY ({columns(table)})) " if indexed else ""
     return f"{index}SELECT {columns(table)} FROM {quoted(table.name)} LIMIT 0"
 

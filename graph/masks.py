@@ -14,18 +14,16 @@ from typing import Final
 
 from graph import quoting
 from graph.errors import InputError
+from graph.families import BYTES, DATES, NUMBERS, TEXTS
 from graph.names import TableName
 from graph.schema import Column, Schema, Table, view_tables
 
-_TEXTS: Final = frozenset({"char", "varchar", "tinytext", "text", "mediumtext", "longtext"})
-_BYTES: Final = frozenset({"binary", "varbinary", "tinyblob", "blob", "mediumblob", "longblob"})
-_NUMBERS: Final = ("tinyint", "smallint", "mediumint", "int", "bigint", "decimal", "float", "double", "bit", "year")
 #: What a column that must have a value gets, as SQL.
 _BLANKS: Final[Mapping[str, str]] = {
-    **dict.fromkeys(_TEXTS, "''"),
-    **dict.fromkeys(_BYTES, "''"),
-    **dict.fromkeys(_NUMBERS, "0"),
-    **dict.fromkeys(("date", "datetime", "timestamp"), "'1970-01-02'"),
+    **dict.fromkeys(TEXTS, "''"),
+    **dict.fromkeys(BYTES, "''"),
+    **dict.fromkeys(NUMBERS, "0"),
+    **dict.fromkeys(DATES, "'1970-01-02'"),
     "time": "'00:00:00'",
     "json": "'null'",
 }
@@ -138,7 +136,7 @@ def _obstacle(schema: Schema, table: Table, column: Column, kind: MaskKind) -> s
     if column.generated:
         return "the server computes it; mask what it is computed from"
     if kind is MaskKind.HASH:
-        if column.data_type not in _TEXTS | _BYTES:
+        if column.data_type not in TEXTS | BYTES:
             return f"only texts and bytes can be hashed, and it is {column.column_type}; blank it"
         if _digits(column) < _SHORTEST:
             return f"a hash needs room for {_SHORTEST} characters, and it is {column.column_type}; blank it"

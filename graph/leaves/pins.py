@@ -19,6 +19,7 @@ from typing import Any
 
 from sqlglot import exp
 
+from graph.families import BYTES, CHOICES, TEXTS
 from graph.keys import decoder, key_columns, restriction
 from graph.leaves.conjuncts import add_conjunct
 from graph.leaves.expose import expose, group_expressions, reference
@@ -164,8 +165,7 @@ def _decoded(table: Table, positions: Sequence[int], pinned: Pinned, time_zone: 
             yield decode(raw)
 
 
-_TEXT = frozenset({"char", "varchar", "tinytext", "text", "mediumtext", "longtext", "enum", "set"})
-_BYTES = frozenset({"binary", "varbinary", "tinyblob", "blob", "mediumblob", "longblob"})
+_TEXT = TEXTS | CHOICES
 
 
 def _raw(column: Column, value: str | bytes | None, time_zone: str | None) -> Any:
@@ -180,7 +180,7 @@ def _raw(column: Column, value: str | bytes | None, time_zone: str | None) -> An
             raise ValueError("a floating-point key, whose text may lack digits")
         case "timestamp":
             return _seconds(value.decode("ascii"), time_zone)
-        case kind if kind in _BYTES:
+        case kind if kind in BYTES:
             return value
         case kind if kind in _TEXT and not (column.charset or "").startswith(("utf8", "ascii")):
             raise ValueError("keys that came as bytes of another character set")
