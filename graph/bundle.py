@@ -18,6 +18,7 @@ from typing import Any, Final
 from graph.bash import Origin
 from graph.direct_write import Packed
 from graph.documents import FORMAT, FORMAT_VERSION, Judged, Meta, manifest, queries, review
+from graph.engines import Engine, engine_files
 from graph.errors import InputError
 from graph.files_read import Listing
 from graph.fingerprint import Fingerprint
@@ -32,8 +33,8 @@ LISTING: Final = "files.tsv"
 #: All that may lie in a bundle; anything else in the folder is somebody's own and keeps us from replacing it.
 _FILES: Final = frozenset(
     {"dump.sh", "review.json", "report.html"}
-    # What graph.engines writes, and the folders that its programs write.
-    | {"dump_mysqlsh.sh", "mysqlsh.js", "mysqlsh", "dump_mydumper.sh", "mydumper.cnf", "mydumper"}
+    # The last is the folder that the program writes.
+    | {name for engine in Engine for name in (engine.script, engine.input, engine.value)}
 )
 _PUBLISHED: Final = frozenset(
     {"slice.sql", "slice.sql.zst", "restore.sh", "manifest.json", "queries.sql", LISTING, "verification.json"}
@@ -73,6 +74,23 @@ class Bundle:
         return packed if packed.exists() else self.publish / "slice.sql"
 
 
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """What a bundle has that not every bundle has.
+
+    With a scratch schema, `dump.sh` puts long lists of keys into a table there. `engine` is a program whose input lies
+    beside it. A `listing` without entries is left out. A `packed` slice is moved in.
+    """
+
+    scratch_schema: str | None = None
+    engine: Engine | None = None
+    listing: Listing | None = None
+    packed: Packed | None = None
+
+
+NOTHING_BESIDE: Final = Beside()
+
+
 def safe_name(paper: str) -> str:
     """A folder's name for a paper: letters, digits, `-`, `_` and `.` only.
 
@@ -103,29 +121,22 @@ def write_bundle(
     statements: Sequence[Judged],
     meta: Meta,
     fingerprints: Mapping[TableName, Fingerprint] | None = None,
-    scratch_schema: str | None = None,
-    listing: Listing | None = None,
-    packed: Packed | None = None,
+    beside: Beside = NOTHING_BESIDE,
 ) -> Bundle:
     """Writes a bundle, complete or not at all; an earlier bundle in that folder is replaced.
 
-    With a scratch schema, `dump.sh` puts long lists of keys into a table there. A `listing` without entries is left
-    out. A packed slice is moved in.
-
-    Raises InputError, and changes nothing, when the folder holds anything else or cannot be written.
+    Raises InputError, and changes nothing, when the folder holds anything else or cannot be written, or the engine
+    cannot dump the slice.
     """
     target = folder.absolute()
     require_writable(target, meta.paper)
     known = fingerprints or {}
-    files = _contents(slice_, statements, meta, known, scratch_schema, listing, packed)
+    files = _contents(slice_, statements, meta, known, beside)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         fresh = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
         try:
-            _write(fresh, files, listing)
-            if packed is not None:
-                packed.path.chmod(0o644)
-                packed.path.rename(fresh / "publish" / "slice.sql.zst")
+            _write(fresh, files, beside)
             _put_in_place(fresh, target)
         finally:
             shutil.rmtree(fresh, ignore_errors=True)
@@ -191,11 +202,9 @@ def _contents(
     statements: Sequence[Judged],
     meta: Meta,
     fingerprints: Mapping[TableName, Fingerprint],
-    scratch_schema: str | None,
-    listing: Listing | None,
-    packed: Packed | None,
+    beside: Beside,
 ) -> dict[str, tuple[str, int]]:
-    """Each file's text and mode; the listing is a file already."""
+    """Each file's text and mode; the listing and a packed slice are files already."""
     version = slice_.schema.server_version
     lab = Origin(meta.paper, f"{meta.source}, {version}" if version else meta.source, meta.version)
     public = Origin(meta.paper, version, meta.version)
@@ -203,13 +212,18 @@ def _contents(
         "restore.sh": restore_script(slice_, public),
         "queries.sql": queries(statements, meta.included),
     }
-    checksums: dict[str, str | None] = {"slice.sql": None} if packed is None else {"slice.sql.zst": packed.sha256}
+    checksums: dict[str, str | None] = {"slice.sql": None}
+    if beside.packed is not None:
+        checksums = {"slice.sql.zst": beside.packed.sha256}
     checksums |= {name: _sha256(text) for name, text in published.items()}
+    listing = beside.listing
     if listing is not None and listing.tally.number:
         checksums[LISTING] = listing.sha256()
+    engine = beside.engine
     return {
-        "dump.sh": (dump_script(slice_, lab, fingerprints, scratch_schema), 0o700),
-        **{name: (text, 0o600) for name, text in key_files(slice_, scratch_schema).items()},
+        "dump.sh": (dump_script(slice_, lab, fingerprints, beside.scratch_schema), 0o700),
+        **{name: (text, 0o600) for name, text in key_files(slice_, beside.scratch_schema).items()},
+        **({} if engine is None else engine_files(slice_, lab, engine)),
         "review.json": (review(slice_, statements, meta, fingerprints, listing.tally if listing else None), 0o600),
         "publish/restore.sh": (published["restore.sh"], 0o755),
         "publish/queries.sql": (published["queries.sql"], 0o644),
@@ -226,15 +240,19 @@ def _sha256(text: str) -> str:
     return hashlib.sha256(_encode(text)).hexdigest()
 
 
-def _write(folder: Path, files: Mapping[str, tuple[str, int]], listing: Listing | None) -> None:
+def _write(folder: Path, files: Mapping[str, tuple[str, int]], beside: Beside) -> None:
     for name, (text, mode) in files.items():
         path = folder / name
         path.parent.mkdir(mode=0o700, exist_ok=True)
         path.write_bytes(_encode(text))
         path.chmod(mode)
+    listing, packed = beside.listing, beside.packed
     if listing is not None and listing.tally.number:
         listing.copy_to(folder / "publish" / LISTING)
         (folder / "publish" / LISTING).chmod(0o644)
+    if packed is not None:
+        packed.path.chmod(0o644)
+        packed.path.rename(folder / "publish" / "slice.sql.zst")
     (folder / "publish").chmod(0o755)
     folder.chmod(0o700)
 

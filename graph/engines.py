@@ -10,12 +10,9 @@ from __future__ import annotations
 import json
 import re
 from enum import StrEnum
-from pathlib import Path
 from typing import Final
 
 from graph.bash import Origin, comment, is_mariadb, render
-from graph.bundle import Bundle
-from graph.documents import Meta
 from graph.errors import InputError
 from graph.exact import Repair, repair
 from graph.names import TableName
@@ -52,11 +49,14 @@ _WORDS: Final = {
 _PLAIN_NAME: Final = re.compile(r"[\w #$~@%&+=:;,!?()/*'\"<>|{}^-]+")
 
 
-def engine_files(slice_: Slice, origin: Origin, engine: Engine) -> dict[str, str]:
-    """The files beside `dump.sh`, by name.
+def engine_files(slice_: Slice, origin: Origin, engine: Engine) -> dict[str, tuple[str, int]]:
+    """The files beside `dump.sh` by name, each with its mode.
 
-    Raises InputError for a table that the program cannot be told of, or whose columns are masked.
+    Raises InputError for a server that the program does not dump, and for a table that it cannot be told of, or whose
+    columns are masked.
     """
+    if engine is Engine.MYSQLSH and is_mariadb(slice_):
+        raise InputError("MySQL Shell does not dump MariaDB; take --engine mydumper, or dump.sh")
     for sliced in base_tables(slice_):
         if sliced.masks:
             raise InputError(
@@ -84,23 +84,7 @@ def engine_files(slice_: Slice, origin: Origin, engine: Engine) -> dict[str, str
         load=load,
         inexact=inexact,
     )
-    return {engine.script: script, engine.input: text}
-
-
-def write_engine(bundle: Bundle, slice_: Slice, meta: Meta, engine: Engine) -> Path:
-    """Writes these files into a bundle; gives the script. Raises InputError when they cannot be made or written."""
-    version = slice_.schema.server_version
-    if engine is Engine.MYSQLSH and is_mariadb(slice_):
-        raise InputError("MySQL Shell does not dump MariaDB; take --engine mydumper, or dump.sh")
-    origin = Origin(meta.paper, f"{meta.source}, {version}" if version else meta.source, meta.version)
-    for name, text in engine_files(slice_, origin, engine).items():
-        path = bundle.folder / name
-        try:
-            path.write_bytes(text.encode("utf-8", "surrogateescape"))
-            path.chmod(0o700 if name == engine.script else 0o600)
-        except OSError as error:
-            raise InputError(f"cannot write {path}: {error.strerror or error}") from error
-    return bundle.folder / engine.script
+    return {engine.script: (script, 0o700), engine.input: (text, 0o600)}
 
 
 def condition(sliced: TableSlice) -> str | None:

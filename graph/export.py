@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 
 from graph import files_read, notices
 from graph.apart import Apart
-from graph.bundle import Bundle, require_writable, write_bundle
+from graph.bundle import Beside, Bundle, require_writable, write_bundle
 from graph.cascade import UNBOUNDED, Bounds, Parts, all_edges, cascade
 from graph.dangling import dangling
 from graph.database import Database
@@ -19,6 +18,7 @@ from graph.decisions import NOTHING, Decisions, extended, whole_rules
 from graph.decisions import left_out as left_out_tables
 from graph.direct_write import room_beside, write_slice
 from graph.documents import Judged, Meta, excluded_counts, limited
+from graph.engines import Engine
 from graph.errors import InputError, StatementError
 from graph.exclusion import excluded_tables
 from graph.files import StoreSettings, Tally
@@ -89,6 +89,20 @@ class Export:
         return not (self.unresolved or self.missing or self.slice.changes)
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What is to be exported: recorded statements, each with the class that it got while recording, and how.
+
+    `meta.included` are the classes taken into the slice.
+    """
+
+    recorded: Sequence[Judged]
+    meta: Meta
+    parts: Parts = Parts.MERGE
+    decisions: Decisions = NOTHING
+    bounds: Bounds = UNBOUNDED
+
+
 def export(
     database: Database,
     recorded: Sequence[Judged],
@@ -96,86 +110,45 @@ def export(
     meta: Meta,
     *,
     parts: Parts = Parts.MERGE,
-    exclude: Collection[TableName] = (),
     decisions: Decisions = NOTHING,
     scratch_schema: str | None = None,
+    engine: Engine | None = None,
     stores: Mapping[str, StoreSettings] | None = None,
     direct: bool = False,
     progress: Progress | None = None,
     bounds: Bounds = UNBOUNDED,
 ) -> Export:
-    """Writes the bundle for recorded statements, each with the class that it got while recording.
+    """Writes the bundle for recorded statements, see `Asked` and graph.decisions.
 
-    `meta.included` are the classes taken into the slice; statements that read a table of `exclude` (patterns, see
-    graph.exclusion) are not; see graph.decisions for the others. `dump.sh` may make tables of
-    keys in `scratch_schema`. `stores` are DataJoint's settings of stores. With `direct` the bundle has its slice at
-    once, written in the snapshot in which it was computed. Raises InputError when there is nothing to export, the
-    folder is not ours, a pattern stands for no table or a decision cannot be carried out, LimitError when the slice
-    exceeds `bounds`, GrantError for a missing right, ServerError, ApartError; nothing is written then.
+    `dump.sh` may make tables of keys in `scratch_schema`; what `engine` needs is written beside it. `stores` are
+    DataJoint's settings of stores. With `direct` the bundle has its slice at once, written in the snapshot in which it
+    was computed. Raises InputError when there is nothing to export, the folder is not ours, a pattern stands for no
+    table, a decision cannot be carried out or the engine cannot dump the slice, LimitError when the slice exceeds
+    `bounds`, GrantError for a missing right, ServerError, ApartError; nothing is written then.
     """
     say = progress or (lambda text: None)
-    return anew(
-        database,
-        partial(
-            _export,
-            database,
-            recorded,
-            folder,
-            meta,
-            parts=parts,
-            exclude=exclude,
-            decisions=decisions,
-            scratch_schema=scratch_schema,
-            stores=stores,
-            direct=direct,
-            say=say,
-            bounds=bounds,
-        ),
-        say,
-    )
+    asked = Asked(recorded, meta, parts, decisions, bounds)
 
+    def once() -> Export:
+        require_writable(folder.absolute(), meta.paper)
+        with ExitStack() as stack:
+            room = stack.enter_context(room_beside(folder)) if direct else None
+            with closing(Apart()) as apart, database.snapshot():
+                made = compute(database, apart, asked, say)
+                say("taking fingerprints of the rows")
+                fingerprints = take(database, made.slice)
+                listing = files_read.take(database, made.slice, decisions.files, stores, say)
+                changed = tuple(changes(database, comparable(made.statements, meta.included, made.slice), say))
+                warnings = (*made.slice.warnings, *notices.unlisted(listing.tally, decisions.files, made.slice))
+                slice_ = replace(made.slice, changes=changed, warnings=warnings)
+                packed = None
+                if room is not None:
+                    packed = write_slice(database, slice_, fingerprints, room / "slice.sql.zst", say)
+            beside = Beside(scratch_schema, engine, listing, packed)
+            bundle = write_bundle(folder, slice_, made.statements, meta, fingerprints, beside)
+        return Export(bundle, slice_, made.statements, listing.tally)
 
-def _export(
-    database: Database,
-    recorded: Sequence[Judged],
-    folder: Path,
-    meta: Meta,
-    *,
-    parts: Parts,
-    exclude: Collection[TableName],
-    decisions: Decisions,
-    scratch_schema: str | None,
-    stores: Mapping[str, StoreSettings] | None,
-    direct: bool,
-    say: Progress,
-    bounds: Bounds,
-) -> Export:
-    require_writable(folder.absolute(), meta.paper)
-    with ExitStack() as stack:
-        room = stack.enter_context(room_beside(folder)) if direct else None
-        with closing(Apart()) as apart, database.snapshot():
-            made = compute(
-                database,
-                apart,
-                recorded,
-                meta,
-                parts=parts,
-                exclude=exclude,
-                decisions=decisions,
-                say=say,
-                bounds=bounds,
-            )
-            say("taking fingerprints of the rows")
-            fingerprints = take(database, made.slice)
-            listing = files_read.take(database, made.slice, decisions.files, stores, say)
-            changed = tuple(changes(database, comparable(made.statements, meta.included, made.slice), say))
-            warnings = (*made.slice.warnings, *notices.unlisted(listing.tally, decisions.files, made.slice))
-            slice_ = replace(made.slice, changes=changed, warnings=warnings)
-            packed = None
-            if room is not None:
-                packed = write_slice(database, slice_, fingerprints, room / "slice.sql.zst", say)
-        bundle = write_bundle(folder, slice_, made.statements, meta, fingerprints, scratch_schema, listing, packed)
-    return Export(bundle, slice_, made.statements, listing.tally)
+    return anew(database, once, say)
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,24 +165,13 @@ class Computed:
     missing: Mapping[TableName, str] = field(default_factory=dict)
 
 
-def compute(
-    database: Database,
-    apart: Apart,
-    recorded: Sequence[Judged],
-    meta: Meta,
-    *,
-    parts: Parts,
-    exclude: Collection[TableName],
-    decisions: Decisions,
-    say: Progress,
-    bounds: Bounds = UNBOUNDED,
-    forgiving: bool = False,
-) -> Computed:
+def compute(database: Database, apart: Apart, asked: Asked, say: Progress, *, forgiving: bool = False) -> Computed:
     """The slice of recorded statements, in the database's snapshot. Raises as `export` does.
 
     With `forgiving` no missing right ends it: the slice then lacks the rows of what may not be read.
     """
-    exclude, within = [*exclude, *decisions.exclude], decisions.within
+    recorded, meta, decisions = asked.recorded, asked.meta, asked.decisions
+    exclude, within = decisions.exclude, decisions.within
     if not recorded:
         raise InputError(f"the recording of paper {meta.paper} is empty: no statement went through the proxy")
     say("reading the schema")
@@ -232,7 +194,7 @@ def compute(
         needed += [named.table for named in decisions.whole]
         if decisions.structure is Structure.SCHEMAS:
             needed += whole_schemas(full, needed)
-        missing = missing_grants(database, full, needed, all_edges(full, parts))
+        missing = missing_grants(database, full, needed, all_edges(full, asked.parts))
     else:
         _require_visible(database, schema, (name for name, taken in named.items() if taken))
     own_mode = str(database.value("SELECT @@GLOBAL.sql_mode"))
@@ -255,14 +217,14 @@ def compute(
         database,
         without(full, missing) if missing else full,
         rules,
-        parts=parts,
+        parts=asked.parts,
         structure=structure,
         empty=empty,
         without_parts=excluded,
         within=within,
         leave_out=without_rows,
         progress=say,
-        bounds=bounds,
+        bounds=asked.bounds,
     )
     slice_ = slice_.masked(masked)
     statements = tuple(judge(judged, resolutions, slice_, left_out, masked) for judged in recorded)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from functools import partial
 
 from graph.apart import Apart, Failure
 from graph.cascade import UNBOUNDED, Bounds, Parts, all_edges
@@ -13,7 +12,7 @@ from graph.database import Database
 from graph.decisions import NOTHING, Decisions
 from graph.documents import Judged, Meta
 from graph.estimate import table_bytes
-from graph.export import Computed, Progress, compute
+from graph.export import Asked, Computed, Progress, compute
 from graph.hints import Hint, hints
 from graph.judging import readable
 from graph.leaves import Join
@@ -52,7 +51,6 @@ def make_plan(
     meta: Meta,
     *,
     parts: Parts = Parts.MERGE,
-    exclude: Collection[TableName] = (),
     decisions: Decisions = NOTHING,
     progress: Progress | None = None,
     bounds: Bounds = UNBOUNDED,
@@ -60,53 +58,19 @@ def make_plan(
     """The plan of the export with these arguments, see graph.export. Raises InputError, LimitError, ServerError,
     ApartError; a missing right is part of the plan."""
     say = progress or (lambda text: None)
-    return anew(
-        database,
-        partial(
-            _make_plan,
-            database,
-            recorded,
-            meta,
-            parts=parts,
-            exclude=exclude,
-            decisions=decisions,
-            say=say,
-            bounds=bounds,
-        ),
-        say,
-    )
+    asked = Asked(recorded, meta, parts, decisions, bounds)
 
+    def once() -> Plan:
+        with closing(Apart()) as apart, database.snapshot():
+            computed = compute(database, apart, asked, say, forgiving=True)
+            say("measuring rows")
+            sizes = {sliced.table.name: table_bytes(database, sliced) for sliced in base_tables(computed.slice)}
+            say("looking for joins without a foreign key")
+            found = tuple(hints(_joined(database, apart, computed, meta), computed.slice.schema))
+        paths = shortest_paths(computed.slice, all_edges(computed.slice.schema, parts))
+        return Plan(computed, paths, sizes, found)
 
-def _make_plan(
-    database: Database,
-    recorded: Sequence[Judged],
-    meta: Meta,
-    *,
-    parts: Parts,
-    exclude: Collection[TableName],
-    decisions: Decisions,
-    say: Progress,
-    bounds: Bounds,
-) -> Plan:
-    with closing(Apart()) as apart, database.snapshot():
-        computed = compute(
-            database,
-            apart,
-            recorded,
-            meta,
-            parts=parts,
-            exclude=exclude,
-            decisions=decisions,
-            say=say,
-            bounds=bounds,
-            forgiving=True,
-        )
-        say("measuring rows")
-        sizes = {sliced.table.name: table_bytes(database, sliced) for sliced in base_tables(computed.slice)}
-        say("looking for joins without a foreign key")
-        found = tuple(hints(_joined(database, apart, computed, meta), computed.slice.schema))
-    paths = shortest_paths(computed.slice, all_edges(computed.slice.schema, parts))
-    return Plan(computed, paths, sizes, found)
+    return anew(database, once, say)
 
 
 def _joined(database: Database, apart: Apart, computed: Computed, meta: Meta) -> Iterator[tuple[int, tuple[Join, ...]]]:

@@ -20,7 +20,7 @@ from graph.cascade import Bounds, Parts
 from graph.database import Credentials, Database, ServerAddress
 from graph.decisions import NOTHING
 from graph.documents import Judged, Meta
-from graph.engines import Engine, write_engine
+from graph.engines import Engine
 from graph.errors import GrantError
 from graph.export import Export
 from graph.export import export as write_export
@@ -173,6 +173,8 @@ def export(
     only_plan = only_plan or plan_to is not None
     if only_plan and run_now:
         raise InputError("a plan alone leaves nothing to run: give --run, or --plan and --write-plan")
+    if only_plan and (engine is not None or scratch_schema is not None):
+        raise InputError("a plan alone writes no script: give --engine and --scratch-schema without --plan")
     if direct and not run_now:
         raise InputError("--direct says how the rows are written at once: give it together with --run")
     if plan_to is not None:
@@ -220,6 +222,7 @@ def export(
                 parts=Parts(parts),
                 decisions=decisions,
                 scratch_schema=scratch_schema,
+                engine=None if engine is None else Engine(engine),
                 stores=known_stores(),
                 direct=direct,
                 progress=progress,
@@ -234,7 +237,7 @@ def export(
         if isinstance(why, str):
             say(f"warning: statement {number} is not pinned: {why}; its rows are those that it would fetch now")
     if engine is not None:
-        say(f"{write_engine(made.bundle, made.slice, meta, Engine(engine))} dumps the slice with {engine}")
+        say(f"{made.bundle.folder / Engine(engine).script} dumps the slice with {engine}")
     if run_now and not direct:
         with Progress() as progress:
             run_dump(made.bundle, address, credentials, flavour, progress)

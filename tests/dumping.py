@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from examples.private_server import PrivateServer
 from graph import fingerprint
-from graph.bundle import Bundle, write_bundle
+from graph.bundle import Beside, Bundle, write_bundle
 from graph.cascade import cascade, leaf_rule
 from graph.database import Credentials, Database, ServerAddress
 from graph.documents import Meta
@@ -76,7 +76,7 @@ def export(
 ) -> tuple[Bundle, Slice]:
     """The bundle, its dump run as the SELECT-only user."""
     slice_, fingerprints = take(pair.source, leaves, **more)
-    bundle = write_bundle(folder, slice_, [], META, fingerprints, scratch_schema)
+    bundle = write_bundle(folder, slice_, [], META, fingerprints, Beside(scratch_schema))
     run(bundle, pair.source)
     return bundle, slice_
 

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from graph import bundle, selection
-from graph.bundle import open_bundle, require_writable, safe_name, write_bundle
+from graph.bundle import Beside, open_bundle, require_writable, safe_name, write_bundle
 from graph.errors import InputError
 from graph.fingerprint import Fingerprint
 from tests.slice_example import CHILD, META, STATEMENTS, example
@@ -43,7 +43,7 @@ def test_the_files_and_their_modes(tmp_path: Path) -> None:
 
 def test_long_lists_of_keys_lie_beside_the_script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(selection, "LONGEST_RESTRICTIONS", 0)
-    written = write_bundle(tmp_path / "out", example(), STATEMENTS, META, scratch_schema="scratch")
+    written = write_bundle(tmp_path / "out", example(), STATEMENTS, META, beside=Beside(scratch_schema="scratch"))
     (keys,) = (written.folder / "keys").iterdir()
     assert (keys.name, keys.read_text(), stat.S_IMODE(keys.stat().st_mode)) == ("1.sql", "(1),(2)\n", 0o600)
     write_bundle(tmp_path / "out", example(), STATEMENTS, META)

@@ -12,7 +12,7 @@ import pytest
 
 from examples.private_server import PrivateServer, flavours
 from graph import fingerprint
-from graph.bundle import Bundle, write_bundle
+from graph.bundle import Beside, Bundle, write_bundle
 from graph.direct_write import write_slice, zstd
 from graph.names import TableName
 from graph.slice import Slice
@@ -55,7 +55,7 @@ def both(
         slice_ = picked(database, names, (TableName("lab", "seen"),))
         taken = fingerprint.take(database, slice_)
         packed = write_slice(database, slice_, taken, folder / "slice.sql.zst", lambda text: None)
-        direct = write_bundle(folder / "direct", slice_, [], META, taken, packed=packed)
+        direct = write_bundle(folder / "direct", slice_, [], META, taken, Beside(packed=packed))
         dumped = write_bundle(folder / "dumped", slice_, [], META, taken)
     run(dumped, source, ("root", source.password))
     yield Both(request.param, slice_, direct, dumped)
@@ -152,7 +152,7 @@ def test_dump_sh_replaces_a_packed_slice(both: Both, servers: dict[str, PrivateS
     with connect(source, "root", source.password) as database, database.snapshot():
         slice_ = picked(database, [TableName("lab", "cascading")], ())
         packed = write_slice(database, slice_, {}, tmp_path / "slice.sql.zst", lambda text: None)
-        bundle = write_bundle(tmp_path / "bundle", slice_, [], META, packed=packed)
+        bundle = write_bundle(tmp_path / "bundle", slice_, [], META, beside=Beside(packed=packed))
     assert not (tmp_path / "slice.sql.zst").exists()
     assert bundle.slice_file.name == "slice.sql.zst" and bundle.slice_file.stat().st_mode & 0o777 == 0o644
     run(bundle, source, ("root", source.password))

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from graph import selection
-from graph.bundle import write_bundle
+from graph.bundle import Beside, write_bundle
 from graph.errors import ServerError
 from graph.names import TableName
 from graph.quoting import identifier
@@ -93,7 +93,7 @@ def test_a_scratch_schema_is_made_and_goes(
     """Also when the dump stops half way; and an account that may not make it is told so."""
     monkeypatch.setattr(selection, "LONGEST_RESTRICTIONS", 0)
     slice_, fingerprints = take(clean.source, keyed)
-    bundle = write_bundle(tmp_path / "bundle", slice_, [], META, fingerprints, scratch_schema="fresh")
+    bundle = write_bundle(tmp_path / "bundle", slice_, [], META, fingerprints, Beside(scratch_schema="fresh"))
     with pytest.raises(ServerError, match="may not create the schema `fresh`"):
         run(bundle, clean.source)
     clean.source.execute(f"GRANT CREATE, INSERT, SELECT, DROP ON fresh.* TO {READER}@'%'")

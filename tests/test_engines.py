@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import stat
 import subprocess
 from configparser import RawConfigParser
 from dataclasses import replace
@@ -12,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from graph.bash import Origin
-from graph.bundle import require_writable, write_bundle
-from graph.engines import Engine, condition, engine_files, write_engine
+from graph.bundle import Beside, require_writable, write_bundle
+from graph.engines import Engine, condition, engine_files
 from graph.errors import InputError
 from graph.masks import Mask, MaskKind
 from graph.names import TableName
@@ -51,7 +52,7 @@ def test_conditions_hold_together() -> None:
 
 
 def test_mysql_shell_gets_one_call() -> None:
-    text = engine_files(example(), ORIGIN, Engine.MYSQLSH)["mysqlsh.js"]
+    text = engine_files(example(), ORIGIN, Engine.MYSQLSH)["mysqlsh.js"][0]
     found = options(text)
     assert found["includeTables"] == ["`lab`.`parent`", "`lab`.`child`"]
     assert found["where"] == {"`lab`.`parent`": "((`id` IN (1,2)))"}
@@ -63,7 +64,7 @@ def test_mysql_shell_gets_one_call() -> None:
 
 def test_odd_names_are_quoted_for_mysql_shell() -> None:
     odd = renamed(example(), PARENT, TableName("l'a`b", 'p".\\é'))
-    found = options(engine_files(odd, ORIGIN, Engine.MYSQLSH)["mysqlsh.js"])
+    found = options(engine_files(odd, ORIGIN, Engine.MYSQLSH)["mysqlsh.js"][0])
     assert found["where"] == {"`l'a``b`.`p\".\\é`": "((`id` IN (1,2)))"}
 
 
@@ -74,7 +75,7 @@ def configuration(text: str) -> RawConfigParser:
 
 
 def test_mydumper_gets_a_section_for_each_table() -> None:
-    parser = configuration(engine_files(example(), ORIGIN, Engine.MYDUMPER)["mydumper.cnf"])
+    parser = configuration(engine_files(example(), ORIGIN, Engine.MYDUMPER)["mydumper.cnf"][0])
     assert parser.sections() == ["mydumper", "`lab`.`parent`"]
     assert parser["`lab`.`parent`"]["where"] == "((`id` IN (1,2)))"
 
@@ -82,7 +83,7 @@ def test_mydumper_gets_a_section_for_each_table() -> None:
 def test_mydumper_takes_these_tables_and_no_others() -> None:
     """An underscore is one, and case counts."""
     odd = renamed(example(), PARENT, TableName("my_lab", "#p_1"))
-    expression = configuration(engine_files(odd, ORIGIN, Engine.MYDUMPER)["mydumper.cnf"])["mydumper"]["regex"]
+    expression = configuration(engine_files(odd, ORIGIN, Engine.MYDUMPER)["mydumper.cnf"][0])["mydumper"]["regex"]
     # PCRE's \z is Python's \Z.
     matches = re.compile(expression.replace("(?-im:", "(?:").replace(r"\z", r"\Z")).match
     for taken in ("my_lab", "my_lab.#p_1", "lab", "lab.child"):
@@ -112,10 +113,10 @@ def test_what_these_programs_round_is_named() -> None:
     table = replace(slice_.tables[CHILD].table, columns=(*slice_.tables[CHILD].table.columns, inexact))
     slice_ = replace(slice_, tables={**slice_.tables, CHILD: replace(slice_.tables[CHILD], table=table)})
     for engine in Engine:
-        script = engine_files(slice_, ORIGIN, engine)[engine.script]
+        script = engine_files(slice_, ORIGIN, engine)[engine.script][0]
         assert "FLOAT with six digits" in script
         assert "#   lab.child\n" in script
-        assert "FLOAT" not in engine_files(example(), ORIGIN, engine)[engine.script]
+        assert "FLOAT" not in engine_files(example(), ORIGIN, engine)[engine.script][0]
 
 
 @pytest.mark.parametrize("engine", Engine)
@@ -128,8 +129,12 @@ def test_masked_columns_are_not_handed_over(engine: Engine) -> None:
 @pytest.mark.parametrize("engine", Engine)
 def test_scripts_hand_the_files_over(engine: Engine, tmp_path: Path) -> None:
     """To a program that says what it got; there is no login in any file."""
-    bundle = write_bundle(tmp_path / "bundle", example(), [], META)
-    script = write_engine(bundle, example(), META, engine)
+    bundle = write_bundle(tmp_path / "bundle", example(), [], META, beside=Beside(engine=engine))
+    script = bundle.folder / engine.script
+    assert (stat.S_IMODE(script.stat().st_mode), stat.S_IMODE((bundle.folder / engine.input).stat().st_mode)) == (
+        0o700,
+        0o600,
+    )
     program, login = tmp_path / "program", tmp_path / "login.cnf"
     program.write_text('#!/bin/sh\nprintf "%s\\n" "$PWD" "$@"\n')
     program.chmod(0o755)
@@ -161,6 +166,8 @@ def test_scripts_hand_the_files_over(engine: Engine, tmp_path: Path) -> None:
 
 def test_mysql_shell_is_not_for_mariadb(tmp_path: Path) -> None:
     slice_ = replace(example(), schema=replace(example().schema, server_version="10.11.19-MariaDB"))
-    bundle = write_bundle(tmp_path / "bundle", slice_, [], META)
+    write_bundle(tmp_path / "bundle", slice_, [], META)
+    before = (tmp_path / "bundle").stat().st_ino
     with pytest.raises(InputError, match="MySQL Shell does not dump MariaDB"):
-        write_engine(bundle, slice_, META, Engine.MYSQLSH)
+        write_bundle(tmp_path / "bundle", slice_, [], META, beside=Beside(engine=Engine.MYSQLSH))
+    assert (tmp_path / "bundle").stat().st_ino == before

@@ -11,6 +11,7 @@ import pytest
 from examples.private_server import PrivateServer
 from graph.cascade import Parts
 from graph.database import Credentials, Database, ServerAddress
+from graph.decisions import Decisions
 from graph.documents import Judged, Meta
 from graph.errors import InputError
 from graph.exclusion import matches, pattern
@@ -86,7 +87,7 @@ def run(
     credentials = Credentials(account.user, account.password) if account else Credentials(server.user, server.password)
     with Database.connect(ServerAddress(server.host, server.port), credentials) as source:
         patterns = [pattern(text) for text in exclude]
-        return export(source, recorded, folder / "out", META, parts=parts, exclude=patterns)
+        return export(source, recorded, folder / "out", META, parts=parts, decisions=Decisions(exclude=tuple(patterns)))
 
 
 def rows(made: Export) -> dict[str, int]:

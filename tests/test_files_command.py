@@ -12,7 +12,7 @@ import h5py
 import pytest
 
 from graph import files_links
-from graph.bundle import write_bundle
+from graph.bundle import Beside, write_bundle
 from graph.documents import Meta
 from graph.errors import InputError as GraphInputError
 from graph.files import FileEntry, Missed, Place, StoreSettings, Tally, write
@@ -43,7 +43,7 @@ def bundle(folder: Path, *places: Place, missed: int = 0, rules: Mapping[str, st
     write([FileEntry(TABLE, "`a`=1", "c", place) for place in places], text)
     meta = Meta(PAPER, "db:3306", "0.1.0", options={"files": [dict([rule]) for rule in (rules or {}).items()]})
     listing = Listing(tally, io.BytesIO(text.getvalue().encode()))
-    return write_bundle(folder, example(), [], meta, listing=listing).folder
+    return write_bundle(folder, example(), [], meta, beside=Beside(listing=listing)).folder
 
 
 @pytest.fixture
