@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence, Set
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
-from itertools import islice
 from typing import Any, Final
 
 import networkx as nx
@@ -18,6 +17,7 @@ from graph.components import component_order
 from graph.database import Database
 from graph.datajoint import Parts, is_housekeeping, lineage_rows, part_edges
 from graph.errors import InputError, LimitError, StatementError
+from graph.gate import Gate, Row
 from graph.keys import decoder, integral, key_columns, key_expression
 from graph.keystore import DEFAULT_MEMORY, KeyStore
 from graph.leaves.rules import Output, Role, Rule, RuleKind
@@ -29,9 +29,6 @@ from graph.slice import Key, PinCheck, Slice, TableSlice
 from graph.statement import Session
 
 __all__ = ["Bounds", "Parts", "all_edges", "cascade", "leaf_rule"]
-
-#: So many rows of a rule at a time wait for being added.
-_PAGE: Final = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,10 +133,6 @@ def all_edges(schema: Schema, parts: Parts, without_parts: Collection[TableName]
     return declared + [edge for edge in part_edges(schema, parts) if edge.target not in without_parts]
 
 
-#: A row of a table by its key; None is no row at all.
-_Row = tuple[TableName, Key | None]
-
-
 @dataclass(slots=True)
 class _Awaiting:
     """Targets that enter the slice as soon as all of one of the `conditions` are in it.
@@ -147,16 +140,12 @@ class _Awaiting:
     Both may repeat themselves: there may be hundreds of thousands of groups, and a set is large.
     """
 
-    conditions: list[tuple[_Row, ...]] = field(default_factory=list)
-    targets: list[_Row] = field(default_factory=list)
+    conditions: list[tuple[Row, ...]] = field(default_factory=list)
+    targets: list[Row] = field(default_factory=list)
 
 
 #: Rows that may be the witness, by the conditions that ask for one.
-_Choices = dict[tuple[_Row, ...], list[tuple[_Row, ...]]]
-
-
-#: Rows of which limits are asked at once.
-_LARGEST_BATCH = 10_000
+_Choices = dict[tuple[Row, ...], list[tuple[Row, ...]]]
 
 
 class _Reader:
@@ -169,7 +158,7 @@ class _Reader:
         self._decode = decoder(table)
         self._never = is_housekeeping(table.name)
 
-    def read(self, values: tuple[Any, ...]) -> _Row:
+    def read(self, values: tuple[Any, ...]) -> Row:
         if self._never:
             return self._name, None
         if self.width == 0:
@@ -193,8 +182,7 @@ class _Run:
         self._schema = schema
         self._edges = edges
         self._closure = closure
-        self._limits = limits
-        self._lost: dict[int, dict[TableName, set[Key]]] = defaultdict(lambda: defaultdict(set))
+        self._gate = Gate(schema, closure, limits)
         self._progress = progress
         self._refused: dict[int, str] = {}
         self._warnings: list[str] = []
@@ -250,18 +238,18 @@ class _Run:
             name: self._table_slice(name) if name in needed else _empty(self._schema.tables[name])
             for name in self._ordered(exported)
         }
-        warnings = (*self._warnings, *self._closure.warnings)
-        return Slice(self._schema, tables, warnings, self._refused, tuple(self._pins), lost=self._still_lost())
+        warnings = (*self._warnings, *self._gate.warnings, *self._closure.warnings)
+        return Slice(self._schema, tables, warnings, self._refused, tuple(self._pins), lost=self._gate.lost())
 
     def _add_leaf(self, rule: Rule) -> None:
         if rule.keys is not None:
             self._add_pinned(rule, rule.keys)
             return
         with self._refusable(rule):
-            if self._limits is None and len(rule.outputs) == 1 and rule.group == 0:
+            if self._gate.open and len(rule.outputs) == 1 and rule.group == 0:
                 self._add_keys(rule, self._schema.tables[rule.outputs[0].table])
             else:
-                self._add_rows((row for _, rows in self._evaluated(rule) for row in rows), rule)
+                self._gate.add((row for _, rows in self._evaluated(rule) for row in rows), rule)
 
     def _add_keys(self, rule: Rule, table: Table) -> None:
         """Adds the rows of a rule that is about one table alone, perhaps most of a large one."""
@@ -280,7 +268,7 @@ class _Run:
         (output,) = rule.outputs
         table = self._schema.tables[output.table]
         found = self._closure.existing(table, keys)
-        self._closure.add(table, self._permitted(table, found, rule), rule.reason)
+        self._gate.add_keys(table.name, found, rule)
         # A key may be written otherwise now and be the same to its collation.
         missing = max(0, len(keys - found) - len(found - keys))
         check = PinCheck(rule.statement, table.name, len(keys), missing)
@@ -310,14 +298,14 @@ class _Run:
 
     def _admit(self, rule: Rule, awaiting: list[_Awaiting]) -> bool:
         """Adds the targets whose conditions have come true, and forgets these; True when one was new."""
-        targets, still = set[_Row](), []
+        targets, still = set[Row](), []
         for item in awaiting:
             if any(map(self._all_held, item.conditions)):
                 targets.update(item.targets)
             else:
                 still.append(item)
         awaiting[:] = still
-        return self._add_rows(targets, rule)
+        return self._gate.add(targets, rule)
 
     def _choices(self, rule: Rule) -> _Choices:
         """For each set of conditions of a witness rule the rows of which one is enough."""
@@ -336,72 +324,13 @@ class _Run:
         for conditions in [each for each in choices if self._all_held(each)]:
             candidates = choices.pop(conditions)
             if not any(map(self._all_held, candidates)):
-                new |= self._add_rows(self._choice(candidates, rule), rule)
+                new |= self._gate.add(self._gate.choice(candidates, rule), rule)
         return new
 
-    def _choice(self, candidates: list[tuple[_Row, ...]], rule: Rule) -> tuple[_Row, ...]:
-        """The first candidate that limits let in as a whole; none when there is no such, and the first one is lost."""
-        if self._limits is None:
-            return candidates[0]
-        start, size = 0, 1
-        while batch := candidates[start : start + size]:
-            allowed = self._allowed(row for rows in batch for row in rows)
-            for rows in batch:
-                if all(key is None or key in allowed[name] or self._closure.holds(name, key) for name, key in rows):
-                    return rows
-            # To ask for many at once costs little more than for one.
-            start, size = start + size, min(size * 10, _LARGEST_BATCH)
-        for name, key in candidates[0]:
-            if key is not None:
-                self._permitted(self._schema.tables[name], {key}, rule)
-        return ()
-
-    def _allowed(self, rows: Iterable[_Row]) -> dict[TableName, Set[Key]]:
-        assert self._limits is not None
-        found: dict[TableName, set[Key]] = defaultdict(set)
-        for name, key in rows:
-            if key is not None and not self._closure.holds(name, key):
-                found[name].add(key)
-        kept = {name: self._limits.allowed(self._schema.tables[name], keys) for name, keys in found.items()}
-        return defaultdict(frozenset, kept)
-
-    def _add_rows(self, rows: Iterable[_Row], rule: Rule) -> bool:
-        # Limits may ask the server, which is busy as long as it answers.
-        new, waiting = False, iter(rows if self._limits is None else list(rows))
-        while page := list(islice(waiting, _PAGE)):
-            found: dict[TableName, set[Key]] = defaultdict(set)
-            for name, key in page:
-                if key is not None:
-                    found[name].add(key)
-            for name, keys in found.items():
-                table = self._schema.tables[name]
-                new |= self._closure.add(table, self._permitted(table, keys, rule), rule.reason)
-        return new
-
-    def _permitted(self, table: Table, keys: Set[Key], rule: Rule) -> Set[Key]:
-        """The rows that limits let in; the others are lost to the rule's statement."""
-        if self._limits is None:
-            return keys
-        kept = self._limits.allowed(table, keys)
-        if len(kept) < len(keys) and rule.statement is not None:
-            self._lost[rule.statement][table.name] |= keys - kept
-        elif len(kept) < len(keys):
-            self._warnings.append(f"limits keep {len(keys) - len(kept)} rows of {table.name} out ({rule.reason})")
-        return kept
-
-    def _still_lost(self) -> dict[int, dict[TableName, int]]:
-        """What limits kept out and no other row brought in, by statement."""
-        found: dict[int, dict[TableName, int]] = {}
-        for statement, tables in self._lost.items():
-            for name, keys in sorted(tables.items()):
-                if lost := sum(not self._closure.holds(name, key) for key in keys):
-                    found.setdefault(statement, {})[name] = lost
-        return found
-
-    def _all_held(self, rows: Iterable[_Row]) -> bool:
+    def _all_held(self, rows: Iterable[Row]) -> bool:
         return all(key is None or self._closure.holds(name, key) for name, key in rows)
 
-    def _evaluated(self, rule: Rule) -> Iterator[tuple[tuple[object, ...], tuple[_Row, ...]]]:
+    def _evaluated(self, rule: Rule) -> Iterator[tuple[tuple[object, ...], tuple[Row, ...]]]:
         """The rows of a rule's SELECT: its grouping columns, and a row for each of its outputs."""
         readers: list[_Reader] = []
         start = rule.group
