@@ -8,18 +8,19 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 
 from graph.errors import GraphError
 from graph.exclusion import pattern
-from graph.limits import Within, parse_within
-from graph.names import TableName
+from graph.limits import parse_within
 from proxy.paths import Home
 from proxy.recorder import catch_up
 from proxy.settings import Surroundings
 from proxy.store import Store
+
+_Parsed = TypeVar("_Parsed")
 
 
 def say(message: str) -> None:
@@ -47,18 +48,18 @@ def checked_name(_: click.Context, parameter: click.Parameter, value: str | None
     return value
 
 
-def _excluded(_: click.Context, parameter: click.Parameter, value: tuple[str, ...]) -> tuple[TableName, ...]:
-    try:
-        return tuple(pattern(text) for text in value)
-    except GraphError as error:
-        raise click.BadParameter(str(error), param=parameter) from error
+def each_as(
+    parse: Callable[[str], _Parsed],
+) -> Callable[[click.Context, click.Parameter, tuple[str, ...]], tuple[_Parsed, ...]]:
+    """A callback for an option that may be given several times, each value in a form of `graph`'s."""
 
+    def callback(_: click.Context, parameter: click.Parameter, value: tuple[str, ...]) -> tuple[_Parsed, ...]:
+        try:
+            return tuple(parse(text) for text in value)
+        except GraphError as error:
+            raise click.BadParameter(str(error), param=parameter) from error
 
-def _limits(_: click.Context, parameter: click.Parameter, value: tuple[str, ...]) -> tuple[Within, ...]:
-    try:
-        return tuple(parse_within(text) for text in value)
-    except GraphError as error:
-        raise click.BadParameter(str(error), param=parameter) from error
+    return callback
 
 
 paper_option = click.option("--paper", required=True, metavar="PAPER", callback=checked_name, help="Name of the paper.")
@@ -69,14 +70,14 @@ exclude_option = click.option(
     "--exclude",
     metavar="SCHEMA.TABLE",
     multiple=True,
-    callback=_excluded,
+    callback=each_as(pattern),
     help="Leave out the statements that read this table; SCHEMA.* for all of a schema; repeatable.",
 )
 within_option = click.option(
     "--within",
     metavar="'SCHEMA.TABLE: WHERE'",
     multiple=True,
-    callback=_limits,
+    callback=each_as(parse_within),
     help="Only rows that descend from (or are) these rows; repeatable.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")

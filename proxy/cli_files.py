@@ -13,12 +13,12 @@ from rich.markup import escape
 
 from graph import files_copy
 from graph.bundle import Bundle, open_bundle, safe_name
-from graph.errors import GraphError, InputError
-from graph.files import FileRule, StoreSettings, parse_rule, read
+from graph.errors import InputError
+from graph.files import StoreSettings, parse_rule, read
 from graph.files_copy import Outcome, State, Wanted, gathered
 from graph.files_links import Linked, linked
 from graph.structure import Structure
-from proxy.cli_common import json_option, paper_option, say, surroundings
+from proxy.cli_common import each_as, json_option, paper_option, say, surroundings
 from proxy.cli_progress import Progress
 from proxy.cli_show import FORMAT, page, printable
 from proxy.errors import ProxyError
@@ -26,13 +26,6 @@ from proxy.file_stores import datajoint_stores
 
 _INCOMPLETE = 1
 _COUNTED = (State.COPIED, State.LINKED, State.PRESENT, State.MISSING, State.DIFFERS, State.NOT_COPIED)
-
-
-def _rules(_: click.Context, parameter: click.Parameter, value: tuple[str, ...]) -> tuple[FileRule, ...]:
-    try:
-        return tuple(parse_rule(text) for text in value)
-    except GraphError as error:
-        raise click.BadParameter(str(error), param=parameter) from error
 
 
 def _structure(_: click.Context, __: click.Parameter, value: str | None) -> Structure | None:
@@ -43,7 +36,7 @@ files_option = click.option(
     "--files",
     metavar="'SCHEMA.TABLE.COLUMN: [NAME=]FOLDER'",
     multiple=True,
-    callback=_rules,
+    callback=each_as(parse_rule),
     help="This column holds paths of files in that folder: list them in publish/files.tsv; repeatable.",
 )
 structure_option = click.option(
