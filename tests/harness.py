@@ -128,6 +128,15 @@ class Djproxy:
         assert status is None or found.status == status, f"djproxy {arguments}: {found}"
         return found
 
+    def record(self, paper: str, server: PrivateServer, *texts: str) -> None:
+        """Sends SELECTs through a proxy that records them."""
+        with self.recording(paper, server) as proxy:
+            connection = server.connect(host=proxy.host, port=proxy.port)
+            with connection, connection.cursor() as cursor:
+                for sql in texts:
+                    cursor.execute(sql)
+                    cursor.fetchall()
+
     @contextlib.contextmanager
     def recording(self, paper: str, server: PrivateServer, *options: str, stop: bool = True) -> Iterator[Recorder]:
         """A proxy that serves at a free port within the block; at its end it must stop with 0."""

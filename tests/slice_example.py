@@ -33,3 +33,8 @@ STATEMENTS = [
     Judged(Statement(1, "SELECT * FROM lab.child", Session(sql_mode="")), StatementClass.DATA, "fetched", "main"),
     Judged(Statement(2, "SELECT COUNT(*) FROM other.secret"), StatementClass.CHECK, "a count", "main"),
 ]
+
+
+def judged(*texts: str) -> list[Judged]:
+    """SELECTs as statements that were recorded in this order."""
+    return [Judged(Statement(n, sql), StatementClass.DATA, "") for n, sql in enumerate(texts, 1)]

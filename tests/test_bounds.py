@@ -17,8 +17,9 @@ from graph.export import export
 from graph.leaves.rules import Output, Role, Rule, RuleKind
 from graph.names import TableName
 from graph.schema import read_schema
-from graph.statement import Session, Statement, StatementClass
+from graph.statement import Session
 from tests.harness import Djproxy
+from tests.slice_example import judged
 
 META = Meta("Paper", "db.lab.example:3306", "0.1.0")
 DIGITS = " UNION ALL ".join(f"SELECT {digit} AS d" for digit in range(10))
@@ -47,7 +48,7 @@ def chain(server: PrivateServer, schema: str) -> None:
 
 def recorded(schema: str, *tables: str) -> list[Judged]:
     texts = [f"SELECT * FROM {schema}.{table}" for table in tables]
-    return [Judged(Statement(n, sql), StatementClass.DATA, "") for n, sql in enumerate(texts, 1)]
+    return judged(*texts)
 
 
 def test_too_many_rows_end_an_export_before_anything_is_written(

@@ -188,10 +188,7 @@ def test_a_row_longer_than_the_server_writes(lab: Lab, tmp_path: Path) -> None:
 def test_the_command(
     lab: Lab, djproxy: Djproxy, server: PrivateServer, restored: PrivateServer, tmp_path: Path
 ) -> None:
-    with djproxy.recording("P", server) as proxy:
-        connection = server.connect(host=proxy.host, port=proxy.port)
-        with connection, connection.cursor() as cursor:
-            cursor.execute(f"SELECT * FROM {lab.child} WHERE p = 3")
+    djproxy.record("P", server, f"SELECT * FROM {lab.child} WHERE p = 3")
     credentials = server.defaults_file(lab.account.user, lab.account.password)
     folder = tmp_path / "new" / "out"
     options = ("export", "--paper", "P", "--out", folder, "--defaults-file", credentials)

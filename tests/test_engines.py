@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from examples.private_server import PrivateServer
 from graph.bash import Origin
 from graph.bundle import Beside, require_writable, write_bundle
 from graph.engines import Engine, condition, engine_files
@@ -20,6 +21,7 @@ from graph.masks import Mask, MaskKind
 from graph.names import TableName
 from graph.schema import Column
 from graph.slice import Slice, TableSlice
+from tests.harness import Djproxy
 from tests.slice_example import CHILD, META, PARENT, example
 
 ORIGIN = Origin("Paper\n$(rm -rf /)", "db.lab.example, 8.4.0", "0.1.0")
@@ -171,3 +173,21 @@ def test_mysql_shell_is_not_for_mariadb(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="MySQL Shell does not dump MariaDB"):
         write_bundle(tmp_path / "bundle", slice_, [], META, beside=Beside(engine=Engine.MYSQLSH))
     assert (tmp_path / "bundle").stat().st_ino == before
+
+
+def test_the_command(djproxy: Djproxy, server: PrivateServer, database: str) -> None:
+    server.execute(f"CREATE TABLE {database}.t (a int PRIMARY KEY)", f"INSERT INTO {database}.t VALUES (1), (2)")
+    djproxy.record("P", server, f"SELECT a FROM {database}.t WHERE a = 1")
+    folder = djproxy.home.parent / "bundle"
+    options = ("export", "--paper", "P", "--out", folder, "--defaults-file", server.defaults_file())
+    refused = djproxy.call(*options, "--plan", "--engine", "mydumper", status=2)
+    assert "give --engine and --scratch-schema without --plan" in refused.stderr
+    if server.flavour == "mariadb":
+        refused = djproxy.call(*options, "--engine", "mysqlsh", status=2)
+        assert "MySQL Shell does not dump MariaDB" in refused.stderr
+    assert not folder.exists()
+    answer = djproxy.call(*options, "--engine", "mydumper")
+    assert f"djproxy: {folder}/dump_mydumper.sh dumps the slice with mydumper" in answer.stderr
+    assert {"dump.sh", "dump_mydumper.sh", "mydumper.cnf"} <= {path.name for path in folder.iterdir()}
+    djproxy.call(*options)
+    assert not (folder / "mydumper.cnf").exists()

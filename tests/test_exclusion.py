@@ -12,14 +12,15 @@ from examples.private_server import PrivateServer
 from graph.cascade import Parts
 from graph.database import Credentials, Database, ServerAddress
 from graph.decisions import Decisions
-from graph.documents import Judged, Meta
+from graph.documents import Meta
 from graph.errors import InputError
 from graph.exclusion import matches, pattern
 from graph.export import Export, export
 from graph.names import TableName
-from graph.statement import Statement, StatementClass
+from graph.statement import StatementClass
 from tests import harness
 from tests.harness import Account, Djproxy, drop
+from tests.slice_example import judged
 
 META = Meta("Paper", "db.lab.example:3306", "0.1.0")
 
@@ -83,7 +84,7 @@ def run(
     parts: Parts = Parts.MERGE,
     account: Account | None = None,
 ) -> Export:
-    recorded = [Judged(Statement(n, sql), StatementClass.DATA, "") for n, sql in enumerate(texts, 1)]
+    recorded = judged(*texts)
     credentials = Credentials(account.user, account.password) if account else Credentials(server.user, server.password)
     with Database.connect(ServerAddress(server.host, server.port), credentials) as source:
         patterns = [pattern(text) for text in exclude]
@@ -187,12 +188,7 @@ def test_the_command_says_what_is_excluded(
     djproxy: Djproxy, server: PrivateServer, restored: PrivateServer, lab: str
 ) -> None:
     texts = [f"SELECT * FROM {lab}.rig", f"SELECT * FROM {lab}.rig WHERE id = 1", f"SELECT id FROM {lab}.session"]
-    with djproxy.recording("P", server) as proxy:
-        connection = server.connect(host=proxy.host, port=proxy.port)
-        with connection, connection.cursor() as cursor:
-            for sql in texts:
-                cursor.execute(sql)
-                cursor.fetchall()
+    djproxy.record("P", server, *texts)
     shown = djproxy.call("show", "--paper", "P", "--exclude", f"{lab}.rig").stdout.splitlines()
     assert f"whole table {lab}.rig: 1 statement fetches it without a restriction" in shown
     assert f"whole table {lab}.session: 1 statement fetches it without a restriction" in shown

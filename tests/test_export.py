@@ -14,6 +14,7 @@ from graph.documents import Judged, Meta
 from graph.errors import GrantError
 from graph.export import export
 from graph.statement import Statement, StatementClass
+from tests.slice_example import judged
 
 META = Meta("Paper", "db.lab.example:3306", "0.1.0")
 
@@ -66,7 +67,7 @@ def test_a_table_that_was_dropped_is_unresolved(
 def test_a_whole_table_is_warned_about(server: PrivateServer, database: str, tmp_path: Path) -> None:
     server.execute(f"CREATE TABLE {database}.t (a int PRIMARY KEY)", f"INSERT INTO {database}.t VALUES (1), (2)")
     texts = [f"SELECT a FROM {database}.t WHERE a = 1", f"SELECT a FROM {database}.t", f"SELECT a FROM {database}.t"]
-    recorded = [Judged(Statement(n, sql), StatementClass.DATA, "") for n, sql in enumerate(texts, 1)]
+    recorded = judged(*texts)
     with Database.connect(ServerAddress(server.host, server.port), Credentials(server.user, server.password)) as source:
         made = export(source, recorded, tmp_path / "out", META)
         restricted = export(source, recorded[:1], tmp_path / "restricted", META)

@@ -12,7 +12,7 @@ from examples.private_server import PrivateServer
 from graph.database import Credentials, Database, ServerAddress
 from graph.decisions import Decisions
 from graph.direct_write import zstd
-from graph.documents import Judged, Meta
+from graph.documents import Meta
 from graph.errors import InputError
 from graph.export import Export, export
 from graph.masks import Mask, Masked, MaskKind, masks, read_by
@@ -21,9 +21,9 @@ from graph.plan_file import read_plan
 from graph.proof import prove, read_review
 from graph.runner import run_dump
 from graph.schema import Column, Schema, Table, read_schema
-from graph.statement import Statement, StatementClass
 from tests import harness
 from tests.harness import drop
+from tests.slice_example import judged
 
 META = Meta("Paper", "db.lab.example:3306", "0.1.0")
 PERSON, OTHER, VIEW = TableName("lab", "person"), TableName("lab", "other"), TableName("lab", "v")
@@ -113,9 +113,8 @@ hash:
 def run(server: PrivateServer, folder: Path, texts: list[str], plan: str, *, direct: bool) -> Export:
     (folder / "plan.yaml").write_text(f"version: 1\npaper: Paper\n{plan}")
     decisions = read_plan(folder / "plan.yaml", "Paper")
-    judged = [Judged(Statement(n, sql), StatementClass.DATA, "") for n, sql in enumerate(texts, 1)]
     with connect(server) as source:
-        return export(source, judged, folder / "out", META, decisions=decisions, direct=direct)
+        return export(source, judged(*texts), folder / "out", META, decisions=decisions, direct=direct)
 
 
 def connect(server: PrivateServer) -> Database:

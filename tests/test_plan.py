@@ -9,7 +9,7 @@ import pytest
 
 from examples.private_server import PrivateServer
 from graph.database import Credentials, Database, ServerAddress
-from graph.documents import Judged, Meta
+from graph.documents import Meta
 from graph.errors import InputError
 from graph.export import export
 from graph.hints import Hint
@@ -17,9 +17,10 @@ from graph.names import TableName
 from graph.paths import Step, written
 from graph.plan import Plan, make_plan
 from graph.runner import run_dump
-from graph.statement import Statement, StatementClass
+from graph.statement import StatementClass
 from tests import harness
 from tests.harness import Account, Djproxy
+from tests.slice_example import judged
 
 META = Meta("Paper", "db.lab.example:3306", "0.1.0")
 
@@ -51,14 +52,10 @@ def lab(server: PrivateServer, database: str) -> str:
     return database
 
 
-def judged(texts: list[str]) -> list[Judged]:
-    return [Judged(Statement(n, sql), StatementClass.DATA, "") for n, sql in enumerate(texts, 1)]
-
-
 def plan(server: PrivateServer, texts: list[str], account: Account | None = None) -> Plan:
     credentials = Credentials(account.user, account.password) if account else Credentials(server.user, server.password)
     with Database.connect(ServerAddress(server.host, server.port), credentials) as source:
-        return make_plan(source, judged(texts), META)
+        return make_plan(source, judged(*texts), META)
 
 
 def test_each_ancestor_has_its_shortest_path(server: PrivateServer, lab: str) -> None:
@@ -89,7 +86,7 @@ def test_sizes_are_near_what_is_dumped(server: PrivateServer, lab: str, tmp_path
     found = plan(server, texts)
     address, credentials = ServerAddress(server.host, server.port), Credentials(server.user, server.password)
     with Database.connect(address, credentials) as source:
-        made = export(source, judged(texts), tmp_path / "out", META)
+        made = export(source, judged(*texts), tmp_path / "out", META)
     dumped = run_dump(made.bundle, address, credentials, server.flavour).read_text()
     rows = sum(len(line) for line in dumped.splitlines() if line.startswith(("INSERT INTO", "(")))
     assert found.size == sum(found.sizes.values())
@@ -158,12 +155,7 @@ def test_the_command_prints_a_plan_and_writes_nothing(
     djproxy: Djproxy, server: PrivateServer, lab: str, poor: Account
 ) -> None:
     texts = [f"SELECT * FROM {lab}.recording WHERE id = 1", f"SELECT * FROM {lab}.note"]
-    with djproxy.recording("P", server) as proxy:
-        connection = server.connect(host=proxy.host, port=proxy.port)
-        with connection, connection.cursor() as cursor:
-            for sql in texts:
-                cursor.execute(sql)
-                cursor.fetchall()
+    djproxy.record("P", server, *texts)
     before = _files(djproxy)
     options = ("export", "--paper", "P", "--plan", "--defaults-file")
     shown = djproxy.call(*options, server.defaults_file())

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from examples.private_server import PrivateServer
 from graph.database import Credentials, Database, ServerAddress
 from graph.decisions import Decisions, ExtraKey, Named, extended, left_out, whole_rules, written
-from graph.documents import Judged, Meta
+from graph.documents import Meta
 from graph.errors import InputError
 from graph.exclusion import pattern
 from graph.export import Computed, Export, export
@@ -27,11 +27,10 @@ from graph.plan import Plan
 from graph.plan_file import plan_text, read_plan, write_plan
 from graph.runner import run_dump
 from graph.schema import read_schema
-from graph.statement import Statement, StatementClass
 from graph.structure import Structure
 from tests import harness
 from tests.harness import Djproxy, drop
-from tests.slice_example import CHILD, PARENT, example
+from tests.slice_example import CHILD, PARENT, example, judged
 
 META = Meta("Paper", "db.lab.example:3306", "0.1.0")
 
@@ -202,14 +201,10 @@ def lab(server: PrivateServer, database: str) -> str:
     return database
 
 
-def judged(texts: list[str]) -> list[Judged]:
-    return [Judged(Statement(n, sql), StatementClass.DATA, "") for n, sql in enumerate(texts, 1)]
-
-
 def run(server: PrivateServer, folder: Path, texts: list[str], plan: str) -> Export:
     decisions = read_plan(plan_file(folder, plan), "Paper")
     with Database.connect(ServerAddress(server.host, server.port), Credentials(server.user, server.password)) as source:
-        return export(source, judged(texts), folder / "out", META, decisions=decisions)
+        return export(source, judged(*texts), folder / "out", META, decisions=decisions)
 
 
 def restored_rows(server: PrivateServer, restored: PrivateServer, made: Export, schema: str) -> tuple[str, list[int]]:
@@ -320,11 +315,7 @@ def test_decisions_that_the_server_contradicts_are_named(
 
 
 def test_the_command_writes_a_plan_and_uses_it(djproxy: Djproxy, server: PrivateServer, lab: str) -> None:
-    with djproxy.recording("P", server) as proxy:
-        connection = server.connect(host=proxy.host, port=proxy.port)
-        with connection, connection.cursor() as cursor:
-            cursor.execute(f"SELECT * FROM {lab}.trial")
-            cursor.fetchall()
+    djproxy.record("P", server, f"SELECT * FROM {lab}.trial")
     plan = djproxy.home.parent / "plan.yaml"
     options = ("export", "--paper", "P", "--defaults-file", server.defaults_file())
     answer = djproxy.call(*options, "--write-plan", plan)

@@ -27,12 +27,7 @@ QUERIES = (
 def bundle(djproxy: Djproxy, server: PrivateServer, restored: PrivateServer, database: str) -> Iterator[Path]:
     """A recording of QUERIES, exported and restored."""
     server.execute(*(text.format(s=database) for text in TABLES))
-    with djproxy.recording("P", server) as proxy:
-        connection = server.connect(host=proxy.host, port=proxy.port)
-        with connection, connection.cursor() as cursor:
-            for sql in QUERIES:
-                cursor.execute(sql.format(s=database))
-                cursor.fetchall()
+    djproxy.record("P", server, *(sql.format(s=database) for sql in QUERIES))
     options = ("--out", djproxy.home.parent / "bundle", "--defaults-file", server.defaults_file(), "--run")
     tools = {"MYSQLDUMP": str(server.tools.dump), "MYSQL": str(server.tools.client)}
     djproxy.call("export", "--paper", "P", *options, **tools)

@@ -17,17 +17,17 @@ from examples.private_server import PrivateServer
 from graph.cascade import Parts, cascade, leaf_rule
 from graph.database import Credentials, Database, ServerAddress
 from graph.decisions import Decisions
-from graph.documents import Judged, Meta
+from graph.documents import Meta
 from graph.errors import InputError
 from graph.export import Export, export
 from graph.limits import Within, parse_within
 from graph.names import TableName
 from graph.schema import read_schema
 from graph.slice import Slice
-from graph.statement import Statement, StatementClass
 from tests import harness
 from tests.closure_cases import Case
 from tests.harness import Djproxy, drop
+from tests.slice_example import judged
 from tests.test_cascade import keys, random_cases, some
 
 META = Meta("Paper", "db.lab.example:3306", "0.1.0")
@@ -163,7 +163,7 @@ def lab(server: PrivateServer, database: str) -> str:
 
 
 def run(server: PrivateServer, folder: Path, texts: list[str], *within: str) -> Export:
-    recorded = [Judged(Statement(n, sql), StatementClass.DATA, "") for n, sql in enumerate(texts, 1)]
+    recorded = judged(*texts)
     with Database.connect(ServerAddress(server.host, server.port), Credentials(server.user, server.password)) as source:
         return export(
             source, recorded, folder / "out", META, decisions=Decisions(within=tuple(map(parse_within, within)))
@@ -270,12 +270,7 @@ def test_the_command_names_losses_and_verify_leaves_these_out(
     djproxy: Djproxy, server: PrivateServer, restored: PrivateServer, lab: str
 ) -> None:
     texts = [f"SELECT * FROM {lab}.trial", f"SELECT nr FROM {lab}.trial WHERE id = 1"]
-    with djproxy.recording("P", server) as proxy:
-        connection = server.connect(host=proxy.host, port=proxy.port)
-        with connection, connection.cursor() as cursor:
-            for sql in texts:
-                cursor.execute(sql)
-                cursor.fetchall()
+    djproxy.record("P", server, *texts)
     out = djproxy.home.parent / "bundle"
     within = ("--within", f"{lab}.session: owner = 'me'")
     options = ("export", "--paper", "P", "--defaults-file", server.defaults_file(), *within)
