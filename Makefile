@@ -21,8 +21,12 @@ torture:
 # COUNT=10000: closures of random schemas against brute force, without a server; ON_SERVERS=100: on each flavour
 .PHONY: closures
 closures:
-	CLOSURES=$(or $(COUNT),10000) CLOSURES_ON_SERVERS=$(or $(ON_SERVERS),100) \
-	.venv/bin/python -m pytest -q tests/test_closure.py tests/test_closure_servers.py
+	COUNT=$(COUNT) ON_SERVERS=$(ON_SERVERS) scripts/closures
+
+# OPTIONS="--seconds 15 --flavour both": writers beside exports with --direct
+.PHONY: locks
+locks:
+	scripts/locks $(OPTIONS)
 
 # ROWS=200000 FLAVOUR=both: a lab of Spyglass's size and shape, and a paper's whole way in it
 .PHONY: biglab

@@ -2,7 +2,8 @@
 
 The sets are tables of a SQLite database without a name. SQLite keeps its pages in memory up to the bound, writes others
 to a file that it has unlinked as soon as it was opened (nobody else can read it, and no crash leaves it behind), and
-computes with whole sets without a Python object for each key: some 20 bytes a key where a set of tuples takes 160.
+computes with whole sets without a Python object for each key: 10 to 16 bytes for a key of one to five integers, 42 for
+one of a text of 32 characters.
 """
 
 from __future__ import annotations
