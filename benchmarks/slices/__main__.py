@@ -14,8 +14,11 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
+
+import pymysql
 
 from benchmarks.slices.lab import LEAVES, Lab, build
 from benchmarks.slices.scripts import Scripts
@@ -118,6 +121,7 @@ def _run(server: PrivateServer, command: Sequence[str], seconds: int) -> dict[st
     try:
         answer = subprocess.run(command, capture_output=True, text=True, timeout=seconds, check=False)
     except subprocess.TimeoutExpired:
+        _end_statements(server)
         return {"failed": f"no end after {seconds} s"}
     if answer.returncode:
         return {"failed": answer.stderr.strip().splitlines()[-1:]}
@@ -126,6 +130,16 @@ def _run(server: PrivateServer, command: Sequence[str], seconds: int) -> dict[st
     document["server_rows_read"] = after["rows"] - before["rows"]
     document["server_statements"] = after["Questions"] - before["Questions"]
     return document
+
+
+def _end_statements(server: PrivateServer) -> None:
+    """What a program that was given up had asked for would go on beside the next way."""
+    with server.connect(autocommit=True) as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT ID FROM information_schema.PROCESSLIST WHERE USER = 'root' AND ID <> CONNECTION_ID()")
+        for (number,) in cursor.fetchall():
+            # It may have ended by itself by now.
+            with suppress(pymysql.err.MySQLError):
+                cursor.execute(f"KILL {number}")
 
 
 def _status(server: PrivateServer) -> dict[str, int]:
