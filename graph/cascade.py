@@ -15,7 +15,7 @@ from graph import quoting
 from graph.closure import Closure
 from graph.components import component_order
 from graph.database import Database
-from graph.datajoint import Parts, is_housekeeping, lineage_rows, part_edges
+from graph.datajoint import Parts, lineage_rows, part_edges
 from graph.errors import InputError, LimitError, StatementError
 from graph.gate import Gate, Row
 from graph.keys import decoder, integral, key_columns, key_expression
@@ -23,7 +23,7 @@ from graph.keystore import DEFAULT_MEMORY, KeyStore
 from graph.leaves.rules import Output, Role, Rule, RuleKind
 from graph.limits import Limits, Within
 from graph.lookup import Edge, SqlTables
-from graph.names import TableName
+from graph.names import TableName, is_withheld
 from graph.schema import Schema, Table, require_select, view_tables
 from graph.slice import Key, PinCheck, Slice, TableSlice
 from graph.statement import Session
@@ -66,6 +66,7 @@ def cascade(
     parts: Parts = Parts.MERGE,
     structure: Iterable[TableName] = (),
     empty: Collection[TableName] = (),
+    with_parts: Collection[TableName] = (),
     without_parts: Collection[TableName] = (),
     within: Collection[Within] = (),
     leave_out: Collection[TableName] = (),
@@ -75,8 +76,9 @@ def cascade(
     """The least slice that holds what the rules ask for and is closed under foreign keys and `parts`.
 
     `structure` names tables and views that are needed even without rows, `empty` tables that come with their
-    structure though nothing needs them, and are not counted for it, `without_parts` tables whose rows do not come
-    along as parts; `within` are limits, see graph.limits, `leave_out` tables of which no row is taken.
+    structure though nothing needs them, and are not counted for it, `with_parts` parts whose rows come with their
+    masters in any case, `without_parts` tables whose rows never do; `within` are limits, see graph.limits,
+    `leave_out` tables of which no row is taken.
     It is computed in one snapshot; within `database.snapshot()`, in that one.
     Raises InputError for a rule about an unknown table or a view, GrantError for a missing right before
     anything is computed, ServerError when the connection breaks, LimitError as soon as there are more rows
@@ -86,7 +88,7 @@ def cascade(
     with database.snapshot():
         edges = [
             edge
-            for edge in all_edges(schema, parts, without_parts)
+            for edge in all_edges(schema, parts, with_parts, without_parts)
             if edge.source not in leave_out and edge.target not in leave_out
         ]
         say = progress or (lambda text: None)
@@ -127,10 +129,15 @@ def _within_bounds(
         raise
 
 
-def all_edges(schema: Schema, parts: Parts, without_parts: Collection[TableName] = ()) -> list[Edge]:
+def all_edges(
+    schema: Schema,
+    parts: Parts,
+    with_parts: Collection[TableName] = (),
+    without_parts: Collection[TableName] = (),
+) -> list[Edge]:
     """What brings further rows into a slice: foreign keys, and the parts of masters."""
     declared = [Edge.of(key) for name in sorted(schema.graph) for key in schema.parents(name)]
-    return declared + [edge for edge in part_edges(schema, parts) if edge.target not in without_parts]
+    return declared + [edge for edge in part_edges(schema, parts, with_parts) if edge.target not in without_parts]
 
 
 @dataclass(slots=True)
@@ -156,7 +163,7 @@ class _Reader:
         self._name = table.name
         self._start, self._end = start, start + self.width
         self._decode = decoder(table)
-        self._never = is_housekeeping(table.name)
+        self._never = is_withheld(table.name)
 
     def read(self, values: tuple[Any, ...]) -> Row:
         if self._never:
@@ -253,7 +260,7 @@ class _Run:
 
     def _add_keys(self, rule: Rule, table: Table) -> None:
         """Adds the rows of a rule that is about one table alone, perhaps most of a large one."""
-        if is_housekeeping(table.name):
+        if is_withheld(table.name):
             return
         if not table.key:
             self._closure.add(table, (() for _ in self._database.rows(rule.sql, rule.session)), rule.reason)

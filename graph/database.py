@@ -214,6 +214,16 @@ class Database:
             self.abandon()
             raise
 
+    @contextmanager
+    def answers_of(self, rows: int) -> Iterator[None]:
+        """Answers have no more rows than that, until the context ends."""
+        self._run(f"SET SESSION sql_select_limit = {rows}")
+        try:
+            yield
+        finally:
+            if self._connection.open:
+                self._run("SET SESSION sql_select_limit = DEFAULT")
+
     def value(self, sql: str) -> Any:
         """The first value of the first row; None when there is no row."""
         values = [row[0] for row in self.rows(sql)]

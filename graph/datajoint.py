@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from enum import StrEnum
+from typing import Final
 
 from graph import quoting
 from graph.database import Database
 from graph.keys import decode, key_columns, key_expression
 from graph.lookup import Edge
 from graph.names import TableName
-from graph.schema import Schema, Table
+from graph.schema import Column, Schema, Table
 from graph.slice import Key
 
 LINEAGE = "~lineage"
@@ -19,8 +20,8 @@ LINEAGE = "~lineage"
 class Parts(StrEnum):
     """Which part tables' rows come with the rows of their master.
 
-    MERGE: those of merge tables, which have no foreign key of their own: their parts carry them.
-    ALL: those of every master. NONE: none that no rule or foreign key asks for.
+    MERGE: those of merge tables, see `is_merge_table`: their parts lead to the sources. ALL: those of every master.
+    NONE: none that no rule or foreign key asks for.
     """
 
     MERGE = "merge"
@@ -28,37 +29,61 @@ class Parts(StrEnum):
     NONE = "none"
 
 
-def is_housekeeping(name: TableName) -> bool:
-    """Whether DataJoint keeps the table for itself (log, jobs, lineage); `~external_*` hold users' data."""
-    return name.name.startswith("~") and not name.name.startswith("~external")
-
-
-def part_edges(schema: Schema, parts: Parts) -> list[Edge]:
-    """What brings a master's part rows into the slice."""
-    if parts is Parts.NONE:
-        return []
+def part_edges(schema: Schema, parts: Parts, chosen: Collection[TableName] = ()) -> list[Edge]:
+    """What brings a master's part rows into the slice; `chosen` parts come in any case."""
     return [
         edge
         for master in schema.tables.values()
-        if master.key and (parts is Parts.ALL or not schema.parents(master.name))
-        for edge in _edges_to_parts(schema, master)
-        if parts is Parts.ALL or _refers_elsewhere(schema, edge.target, master.name)
+        for edge in edges_to_parts(schema, master)
+        if edge.target in chosen
+        or parts is Parts.ALL
+        or (parts is Parts.MERGE and is_merge_table(schema, master, edges_to_parts(schema, master)))
     ]
 
 
-def _edges_to_parts(schema: Schema, master: Table) -> Iterator[Edge]:
-    """A part is in its master's schema, has its name in front of its own, and refers to its whole key."""
-    for child in sorted(set(schema.graph.predecessors(master.name))):
-        if child.schema != master.name.schema or not child.name.startswith(f"{master.name.name}__"):
-            continue
-        for key in schema.parents(child):
-            if key.parent == master.name and set(key.parent_columns) >= set(master.key):
-                reason = f"parts of {master.name}"
-                yield Edge(master.name, key.parent_columns, child, key.child_columns, reason)
+def is_merge_table(schema: Schema, master: Table, edges: Sequence[Edge]) -> bool:
+    """Whether rows of a master stand for rows of other tables, to which its parts lead, as Spyglass's merge tables do:
+    a UUID identifies them, a column names the source, and they have no foreign key of their own; each part has exactly
+    the master's key as its primary key, and outside it one foreign key, to the source.
+
+    Any other master says something by itself, and its parts may be about people.
+    """
+    if len(master.key) != 1 or not _is_uuid(master.column(master.key[0])) or schema.parents(master.name):
+        return False
+    names_source = any(c.name.lower() == _SOURCE and c.data_type in _SOURCE_TYPES for c in master.columns)
+    return names_source and bool(edges) and all(_is_source_part(schema, edge) for edge in edges)
 
 
-def _refers_elsewhere(schema: Schema, part: TableName, master: TableName) -> bool:
-    return any(key.parent != master for key in schema.parents(part))
+#: The column of a merge table that names the source of a row, and the types that it may have.
+_SOURCE: Final = "source"
+_SOURCE_TYPES: Final = frozenset({"char", "varchar", "enum"})
+
+
+def _is_uuid(column: Column) -> bool:
+    """DataJoint keeps a UUID in 16 bytes; MariaDB has a type for it."""
+    return column.column_type == "binary(16)" or column.data_type == "uuid"
+
+
+def _is_source_part(schema: Schema, edge: Edge) -> bool:
+    part = schema.tables.get(edge.target)
+    if part is None or set(part.key) != set(edge.target_columns):
+        return False
+    others = [key for key in schema.parents(part.name) if key.parent != edge.source]
+    return len(others) == 1 and set(others[0].child_columns).isdisjoint(part.key)
+
+
+def edges_to_parts(schema: Schema, master: Table) -> list[Edge]:
+    """What leads from a master to its parts: a part is in its master's schema, has its name in front of its own, and
+    refers to its whole key."""
+    if not master.key or master.view is not None:
+        return []
+    return [
+        Edge(master.name, key.parent_columns, child, key.child_columns, f"parts of {master.name}")
+        for child in sorted(set(schema.graph.predecessors(master.name)))
+        if child.schema == master.name.schema and child.name.startswith(f"{master.name.name}__")
+        for key in schema.parents(child)
+        if key.parent == master.name and set(key.parent_columns) >= set(master.key)
+    ]
 
 
 def lineage_rows(database: Database, schema: Schema, exported: Iterable[TableName]) -> Iterator[tuple[Table, set[Key]]]:

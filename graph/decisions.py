@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from graph import quoting
 from graph.cascade import leaf_rule
+from graph.datajoint import edges_to_parts
 from graph.errors import InputError
 from graph.families import BYTES, CHOICES, DATES, NUMBERS, TEXTS
 from graph.files import FileRule
@@ -44,7 +45,8 @@ class ExtraKey:
 
 @dataclass(frozen=True, slots=True)
 class Decisions:
-    """All that a plan decides. `exclude` are patterns, see graph.exclusion; `files` are columns that hold paths."""
+    """All that a plan decides. `with_parts` are parts whose rows come with their masters'; `exclude` are patterns, see
+    graph.exclusion; `files` are columns that hold paths."""
 
     foreign_keys: tuple[ExtraKey, ...] = ()
     whole: tuple[Named, ...] = ()
@@ -54,12 +56,13 @@ class Decisions:
     masked: tuple[Masked, ...] = ()
     structure: Structure = Structure.NEEDED
     files: tuple[FileRule, ...] = ()
+    with_parts: tuple[Named, ...] = ()
 
     @property
     def schemas(self) -> list[TableName]:
         """What must be read of the server's schema, as names without a table."""
         tables = [name for key in self.foreign_keys for name in (key.child, key.parent)]
-        tables += [named.table for named in (*self.whole, *self.leave_out)]
+        tables += [named.table for named in (*self.whole, *self.leave_out, *self.with_parts)]
         tables += [each.table for each in self.masked]
         tables += [rule.table for rule in self.files]
         return [TableName(schema, "") for schema in sorted({table.schema for table in tables})]
@@ -78,6 +81,7 @@ class Decisions:
             ],
             "whole": [written(named.table) for named in self.whole],
             "leave_out": [written(named.table) for named in self.leave_out],
+            "with_parts": [written(named.table) for named in self.with_parts],
             "within": [{written(each.table): each.where} for each in self.within],
             "exclude": [written(name) for name in self.exclude],
             **{kind.value: self._masked(kind) for kind in MaskKind},
@@ -122,6 +126,16 @@ def left_out(schema: Schema, decisions: Decisions) -> frozenset[TableName]:
         if (twice := names.get(_base_table(named.table, named.at, schema).name)) is not None:
             raise InputError(f"{named.at}: the plan takes {named.table} whole and leaves it out ({twice.at})")
     return frozenset(names)
+
+
+def chosen_parts(schema: Schema, decisions: Decisions) -> frozenset[TableName]:
+    """The parts that a plan takes with their masters. Raises InputError for what is not a part."""
+    parts = {edge.target for master in schema.tables.values() for edge in edges_to_parts(schema, master)}
+    found = {_base_table(named.table, named.at, schema).name: named for named in decisions.with_parts}
+    for name, named in found.items():
+        if name not in parts:
+            raise InputError(f"{named.at}: {name} is not a part table: no master's name is in front of its own")
+    return frozenset(found)
 
 
 def whole_rules(schema: Schema, decisions: Decisions) -> Iterator[Rule]:

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 from graph import files_read, notices
@@ -14,8 +15,8 @@ from graph.bundle import Beside, Bundle, require_writable, write_bundle
 from graph.cascade import UNBOUNDED, Bounds, Parts, all_edges, cascade
 from graph.dangling import dangling
 from graph.database import Database
-from graph.decisions import NOTHING, Decisions, extended, whole_rules
-from graph.decisions import left_out as left_out_tables
+from graph.decisions import NOTHING, Decisions, chosen_parts, extended, whole_rules
+from graph.decisions import left_out as tables_left_out
 from graph.direct_write import room_beside, write_slice
 from graph.documents import Judged, Meta, excluded_counts, limited
 from graph.engines import Engine
@@ -35,6 +36,7 @@ from graph.judging import (
     unrestricted_tables,
 )
 from graph.leaves import Resolution
+from graph.left_out import LeftOut, left_out
 from graph.masks import masks
 from graph.names import TableName
 from graph.restart import anew
@@ -49,12 +51,14 @@ Progress = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Export:
-    """An export as it was made: `statements` with their final classes and reasons, `files` that rows name."""
+    """An export as it was made: `statements` with their final classes and reasons, `files` that rows name, and what is
+    `left_out` by class."""
 
     bundle: Bundle
     slice: Slice
     statements: tuple[Judged, ...]
     files: Tally
+    left_out: tuple[LeftOut, ...] = ()
 
     @property
     def classes(self) -> Counter[StatementClass]:
@@ -146,7 +150,7 @@ def export(
                     packed = write_slice(database, slice_, fingerprints, room / "slice.sql.zst", say)
             beside = Beside(scratch_schema, engine, listing, packed)
             bundle = write_bundle(folder, slice_, made.statements, meta, fingerprints, beside)
-        return Export(bundle, slice_, made.statements, listing.tally)
+        return Export(bundle, slice_, made.statements, listing.tally, made.left_out)
 
     return anew(database, once, say)
 
@@ -156,13 +160,16 @@ class Computed:
     """What an export decides before it writes anything.
 
     `unrestricted` has for each table that a statement takes whole the first such statement, `missing` what the account
-    lacks for each table that it may not read.
+    lacks for each table that it may not read, `left_out` what is left out by class, `with_parts` the parts that the
+    plan takes with their masters.
     """
 
     slice: Slice
     statements: tuple[Judged, ...]
     unrestricted: Mapping[TableName, int]
     missing: Mapping[TableName, str] = field(default_factory=dict)
+    left_out: tuple[LeftOut, ...] = ()
+    with_parts: frozenset[TableName] = frozenset()
 
 
 def compute(database: Database, apart: Apart, asked: Asked, say: Progress, *, forgiving: bool = False) -> Computed:
@@ -182,61 +189,69 @@ def compute(database: Database, apart: Apart, asked: Asked, say: Progress, *, fo
     names += decisions.schemas
     schema = read_schema(database, names, checked=not forgiving)
     excluded = excluded_tables(exclude, schema)
-    full, without_rows = extended(schema, decisions), left_out_tables(schema, decisions)
+    full, without_rows = extended(schema, decisions), tables_left_out(schema, decisions)
+    with_parts = chosen_parts(full, decisions)
     files_read.check_rules(schema, decisions.files)
     masked = masks(full, decisions.masked)
     # Statements are resolved without the plan's foreign keys, and without those that lead to what is left out: their
     # rows must not rest on these.
     apart.use(schema.cut(without_rows))
+    if not forgiving:
+        _require_visible(database, schema, (name for name, taken in named.items() if taken))
+    own_mode = str(database.value("SELECT @@GLOBAL.sql_mode"))
+    resolved = resolve_all(recorded, apart, schema, meta.included, own_mode, say)
+    resolutions = resolved.resolutions
     missing: dict[TableName, str] = {}
     if forgiving:
         needed = [name for name, taken in named.items() if taken or schema.find(*name) is not None]
+        needed += [name for resolution in _needed(resolutions) for name in resolution.tables]
         needed += [named.table for named in decisions.whole]
         if decisions.structure is Structure.SCHEMAS:
             needed += whole_schemas(full, needed)
-        missing = missing_grants(database, full, needed, all_edges(full, asked.parts))
-    else:
-        _require_visible(database, schema, (name for name, taken in named.items() if taken))
-    own_mode = str(database.value("SELECT @@GLOBAL.sql_mode"))
-    resolutions = resolve_all(recorded, apart, schema, meta.included, own_mode, say)
+        missing = missing_grants(database, full, needed, all_edges(full, asked.parts, with_parts))
     for text, resolution in resolutions.items():
         if lacking := [missing[name] for name in resolution.tables if name in missing]:
             resolutions[text] = Resolution(StatementClass.UNRESOLVED, lacking[0])
-    left_out = left_out_by(recorded, resolutions, occurrences, excluded, schema, meta.included)
+    kept_out = left_out_by(recorded, resolutions, occurrences, excluded, schema, meta.included)
     wanted = _needed(resolutions)
     rules = [rule for resolution in wanted for rule in resolution.rules]
     rules += [rule for rule in whole_rules(schema, decisions) if rule.outputs[0].table not in missing]
     if not missing and not rules:
-        raise InputError(notices.nothing_to_export(recorded, resolutions.values(), meta.paper, left_out.values()))
+        raise InputError(notices.nothing_to_export(recorded, resolutions.values(), meta.paper, kept_out.values()))
     structure = {name for r in wanted for name in (*r.tables, *r.views)}
     empty: set[TableName] = set()
     if decisions.structure is Structure.SCHEMAS:
         empty = whole_schemas(full, structure.union(output.table for rule in rules for output in rule.outputs))
         empty -= missing.keys()
-    slice_ = cascade(
+    close = partial(
+        cascade,
         database,
         without(full, missing) if missing else full,
-        rules,
         parts=asked.parts,
-        structure=structure,
-        empty=empty,
+        with_parts=with_parts,
         without_parts=excluded,
         within=within,
         leave_out=without_rows,
-        progress=say,
-        bounds=asked.bounds,
     )
+    slice_ = close(rules, structure=structure, empty=empty, progress=say, bounds=asked.bounds)
     slice_ = slice_.masked(masked)
-    statements = tuple(judge(judged, resolutions, slice_, left_out, masked) for judged in recorded)
+    statements = tuple(judge(judged, resolutions, slice_, kept_out, masked) for judged in recorded)
     unrestricted = unrestricted_tables(recorded, resolutions, meta.included)
     warnings = [
         *notices.taken_whole(unrestricted, slice_),
         *notices.needed_anyway(excluded, slice_),
-        *notices.needless(exclude, schema, left_out.values()),
+        *notices.needless(exclude, schema, kept_out.values()),
     ]
     gaps = tuple(dangling(database, slice_, without_rows))
     slice_ = replace(slice_, warnings=(*slice_.warnings, *warnings), dangling=gaps)
-    return Computed(slice_, statements, unrestricted, missing)
+    say("looking for the rows of what is left out by class")
+    others = {
+        kind: [rule for each in left if excluded.isdisjoint((*each.tables, *each.views)) for rule in each.rules]
+        for kind, left in resolved.left_out.items()
+    }
+    alike = partial(close, bounds=Bounds(asked.bounds.memory))
+    not_taken = left_out(database, statements, others, slice_, alike)
+    return Computed(slice_, statements, unrestricted, missing, tuple(not_taken), with_parts)
 
 
 def _require_visible(database: Database, schema: Schema, tables: Iterable[TableName]) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Final
 
 from graph.apart import Apart, Failure
 from graph.documents import Judged
@@ -23,6 +24,17 @@ _WRITES_UNKNOWN = (
 
 #: Statements with equal text, context and class mean the same.
 Text = tuple[object, ...]
+
+#: What DataJoint sends by itself: left out of the slice unless it is asked for.
+LEFT_OUT: Final = (StatementClass.PREVIEW, StatementClass.CHECK)
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """What each distinct statement is and needs; `left_out` has, by class, what those that are left out would need."""
+
+    resolutions: dict[Text, Resolution]
+    left_out: dict[StatementClass, list[Resolution]]
 
 
 def _text(judged: Judged) -> Text:
@@ -73,9 +85,10 @@ def resolve_all(
     included: Collection[StatementClass],
     own_mode: str,
     say: Callable[[str], None],
-) -> dict[Text, Resolution]:
+) -> Resolved:
     """What each distinct statement is and needs. `own_mode` is the sql_mode of sessions that set none."""
     found: dict[Text, Resolution] = {}
+    left_out: dict[StatementClass, list[Resolution]] = {}
     pins = _pins(recorded)
     asked: dict[Text, Judged] = {}
     for judged in recorded:
@@ -92,13 +105,25 @@ def resolve_all(
         if number % 200 == 0:
             say(f"statement {number + 1} of {len(asked)}")
         if isinstance(answer, Failure):
-            found[text] = Resolution(StatementClass.UNRESOLVED, answer.reason)
-        elif answer.statement_class in (StatementClass.UNRESOLVED, StatementClass.NOT_DATA):
-            found[text] = answer
+            answer = Resolution(StatementClass.UNRESOLVED, answer.reason)
+        kind = _kind(judged, answer, included)
+        if kind in LEFT_OUT and kind not in included:
+            found[text] = Resolution(kind, judged.reason)
+            left_out.setdefault(kind, []).append(answer)
         else:
-            kind = judged.kind if judged.kind in included else answer.statement_class
             found[text] = replace(answer, statement_class=kind)
-    return found
+    return Resolved(found, left_out)
+
+
+def _kind(judged: Judged, answer: Resolution, included: Collection[StatementClass]) -> StatementClass:
+    """The class of a statement that was resolved. A display that may be a fetch of some attributes is data."""
+    if judged.kind is StatementClass.CHECK and judged.kind not in included:
+        return judged.kind
+    if answer.statement_class in (StatementClass.UNRESOLVED, StatementClass.NOT_DATA):
+        return answer.statement_class
+    if judged.kind is StatementClass.PREVIEW:
+        return judged.kind if answer.complete else StatementClass.DATA
+    return judged.kind if judged.kind in included else answer.statement_class
 
 
 def _pins(recorded: Iterable[Judged]) -> dict[Text, tuple[tuple[Pinned, ...], int]]:
@@ -126,8 +151,6 @@ def _known(judged: Judged, included: Collection[StatementClass]) -> Resolution |
     if kind is StatementClass.WRITE and kind in included:
         return Resolution(StatementClass.UNRESOLVED, _WRITES_UNKNOWN)
     if not judged.statement.sql or kind in (StatementClass.NOT_DATA, StatementClass.WRITE):
-        return Resolution(kind, judged.reason)
-    if kind in (StatementClass.PREVIEW, StatementClass.CHECK) and kind not in included:
         return Resolution(kind, judged.reason)
     return None
 

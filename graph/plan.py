@@ -17,6 +17,7 @@ from graph.hints import Hint, hints
 from graph.judging import readable
 from graph.leaves import Join
 from graph.names import TableName
+from graph.other_parts import OtherPart, other_parts
 from graph.paths import Step, shortest_paths
 from graph.restart import anew
 from graph.scan import ServerVersion
@@ -27,12 +28,13 @@ from graph.slice import Slice
 @dataclass(frozen=True, slots=True)
 class Plan:
     """`paths` says how each table with rows came in, `sizes` about how many bytes of slice.sql each base table takes;
-    `hints` are undeclared foreign keys that statements join by."""
+    `hints` are undeclared foreign keys that statements join by, `other_parts` parts of masters that are left out."""
 
     computed: Computed
     paths: Mapping[TableName, tuple[Step, ...]]
     sizes: Mapping[TableName, int]
     hints: tuple[Hint, ...]
+    other_parts: tuple[OtherPart, ...] = ()
 
     @property
     def slice(self) -> Slice:
@@ -67,8 +69,9 @@ def make_plan(
             sizes = {sliced.table.name: table_bytes(database, sliced) for sliced in base_tables(computed.slice)}
             say("looking for joins without a foreign key")
             found = tuple(hints(_joined(database, apart, computed, meta), computed.slice.schema))
-        paths = shortest_paths(computed.slice, all_edges(computed.slice.schema, parts))
-        return Plan(computed, paths, sizes, found)
+            edges = all_edges(computed.slice.schema, parts, computed.with_parts)
+            others = tuple(other_parts(database, computed.slice, edges))
+        return Plan(computed, shortest_paths(computed.slice, edges), sizes, found, others)
 
     return anew(database, once, say)
 

@@ -20,9 +20,11 @@ from graph.hints import Hint
 from graph.limits import Within, parse_within
 from graph.masks import Masked, MaskKind
 from graph.names import TableName
+from graph.other_parts import OtherPart
 from graph.paths import written as written_path
 from graph.plan import Plan
 from graph.structure import Structure
+from graph.words import counted
 
 VERSION: Final = 1
 
@@ -35,6 +37,7 @@ _COMMENTS: Final = {
     "foreign_keys": "Foreign keys that the database does not declare; they are followed like declared ones.",
     "whole": "Tables to take whole, whatever the recorded statements read of them.",
     "leave_out": "Tables to leave out: the structure stays, no row does, and what refers to their rows dangles.",
+    "with_parts": "Part tables whose rows come with their masters' rows, beside those of merge tables.",
     "within": "Only rows that descend from these rows, or are these rows: SCHEMA.TABLE: WHERE.",
     "exclude": "Leave out the statements that read these tables: SCHEMA.TABLE, or SCHEMA.* for a whole schema.",
     "blank": "Columns whose values do not go out: SCHEMA.TABLE: [COLUMN, …]. NULL, or what says nothing, stands there.",
@@ -53,6 +56,8 @@ def plan_text(plan: Plan, paper: str, decisions: Decisions) -> str:
         if key == "foreign_keys" and plan.hints:
             # An empty value, so that a suggestion need but lose its comment signs.
             parts += ["foreign_keys:\n", _dump(value) if value else "", *_suggested(plan.hints)]
+        elif key == "with_parts" and plan.other_parts:
+            parts += ["with_parts:\n", _dump(value) if value else "", *_suggested_parts(plan.other_parts)]
         else:
             parts.append(_dump({key: value}, flow=False if isinstance(value, str) else None))
     parts += ["\n# ", _FOUND, "\n", _dump({"found": _found(plan)})]
@@ -104,6 +109,7 @@ def read_plan(path: Path, paper: str) -> Decisions:
         tuple(reader.masked(each, kind) for kind in MaskKind for each in reader.list(parts.get(kind.value))),
         reader.structure(parts.get("structure")),
         tuple(reader.files(each) for each in reader.list(parts.get("files"))),
+        tuple(Named(reader.table(each), reader.at(each)) for each in reader.list(parts.get("with_parts"))),
     )
 
 
@@ -236,6 +242,20 @@ def _suggested(hints: Sequence[Hint]) -> Iterator[str]:
             "parent_columns": list(hint.parent_columns),
         }
         yield "".join(f"# {line}\n" for line in _dump([entry]).splitlines())
+
+
+def _suggested_parts(others: Sequence[OtherPart]) -> Iterator[str]:
+    """Parts that are left out, as comments in the form of entries."""
+    for other in others:
+        yield f"## {part_text(other)}; to take them, remove the '# ':\n"
+        yield "".join(f"# {line}\n" for line in _dump([written(other.part)]).splitlines())
+
+
+def part_text(other: OtherPart) -> str:
+    """What a part would bring, in words."""
+    rows = "rows" if other.rows is None else counted(other.rows)
+    leads = f"; they lead to {', '.join(map(str, other.leads_to))}" if other.leads_to else ""
+    return f"{rows} of {other.part}, a part of {other.master}, are left out{leads}"
 
 
 def _found(plan: Plan) -> dict[str, Any]:

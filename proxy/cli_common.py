@@ -108,7 +108,7 @@ def opened_store(home: Home) -> Store:
     home.create()
     store = Store(home.store)
     try:
-        catch_up(home, store)
+        catch_up(home, store, say)
     except BaseException:
         store.close()
         raise

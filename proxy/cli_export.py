@@ -264,6 +264,8 @@ def _print_plan(plan: Plan, paper: str, lost: list[Lost], *, as_json: bool) -> i
         _print_json(cli_plan.plan_document(plan, paper, lost))
     else:
         cli_plan.print_plan(plan, lost)
+    for line in cli_report.left_out_lines(plan.computed.left_out):
+        say(line)
     for line in cli_report.dangling_lines(plan.slice):
         say(line)
     for line in cli_report.limited_lines(plan.computed.statements):
@@ -282,6 +284,8 @@ def _print_export(made: Export, paper: str, lost: list[Lost], *, dumped: bool, a
         _print_json(cli_report.export_document(made, paper, lost, dumped=dumped))
     else:
         cli_report.print_export(made, lost, dumped=dumped)
+    for line in cli_report.left_out_lines(made.left_out):
+        say(line)
     for name, number in sorted(made.excluded.items()):
         read = "statement that reads it is" if number == 1 else "statements that read it are"
         say(f"excluded {name}: {number} {read} not in the slice")

@@ -13,6 +13,7 @@ from graph.documents import Judged, dangling_document
 from graph.hints import Hint
 from graph.paths import written
 from graph.plan import Plan
+from graph.plan_file import part_text
 from graph.statement import StatementClass
 from proxy.cli_report import counted_of, limited_document, masked_document, print_gaps, unresolved_document
 from proxy.cli_show import FORMAT, page
@@ -49,6 +50,8 @@ def plan_document(plan: Plan, paper: str, lost: list[Lost]) -> dict[str, Any]:
         ],
         "missing": [{"schema": name.schema, "name": name.name, "message": text} for name, text in made.missing.items()],
         "hints": [asdict(hint) for hint in plan.hints],
+        "other_parts": [asdict(other) for other in plan.other_parts],
+        "left_out": [each.document() for each in made.left_out],
         "limited": limited_document(made.statements),
         "masked": masked_document(made.statements),
         "dangling": [dangling_document(each) for each in plan.slice.dangling],
@@ -80,6 +83,8 @@ def print_plan(plan: Plan, lost: list[Lost]) -> None:
         console.print("The numbers above are without what these tables bring.")
     for hint in plan.hints:
         console.print(f"perhaps a foreign key: {escape(hint_text(hint))}", soft_wrap=True)
+    for other in plan.other_parts:
+        console.print(f"left out: {escape(part_text(other))} (with_parts in a plan takes them)", soft_wrap=True)
 
 
 def _print_tables(console: Console, plan: Plan) -> None:

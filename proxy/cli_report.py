@@ -14,6 +14,7 @@ from rich.table import Table
 
 from graph.documents import Judged, dangling_document, limited, lost_document, pin_document
 from graph.export import Export
+from graph.left_out import LeftOut
 from graph.names import TableName
 from graph.order import Order
 from graph.proof import Proof
@@ -53,6 +54,7 @@ def export_document(made: Export, paper: str, lost: list[Lost], *, dumped: bool)
             for name, sliced in made.slice.tables.items()
         ],
         "classes": {kind.value: made.classes[kind] for kind in StatementClass},
+        "left_out": [each.document() for each in made.left_out],
         "excluded": _excluded_document(made.excluded),
         "limited": limited_document(made.statements),
         "masked": masked_document(made.statements),
@@ -64,6 +66,26 @@ def export_document(made: Export, paper: str, lost: list[Lost], *, dumped: bool)
         "files": made.files.document(),
         "warnings": list(made.slice.warnings),
     }
+
+
+#: What people call what a class leaves out, and the word for it that `--include` takes.
+_LEFT_OUT = {StatementClass.PREVIEW: ("display", "previews"), StatementClass.CHECK: ("count", "checks")}
+
+
+def left_out_lines(found: Iterable[LeftOut]) -> Iterator[str]:
+    """What is left out by class, and what that would add, in words."""
+    for each in found:
+        word, option = _LEFT_OUT[each.kind]
+        statements = counted(each.statements, word)
+        if each.rows is None:
+            adds = f"the rows that --include {option} would add are not known: {each.reason}"
+        elif not each.rows:
+            adds = f"--include {option} would add {'few rows or none' if each.more else 'no row'}"
+        else:
+            adds = f"--include {option} would add {'at least ' if each.more else ''}{counted(each.rows)}"
+            if each.kind is StatementClass.CHECK:
+                adds = f"on the copy they may give other numbers; {adds}"
+        yield f"left out: {statements} of DataJoint's own ({adds})"
 
 
 def counted_of(sliced: TableSlice) -> str:

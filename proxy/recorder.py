@@ -27,6 +27,7 @@ from proxy.journal import Entry
 from proxy.paths import Home, open_private
 from proxy.reader import Reader
 from proxy.records import NewLost, NewResult, NewStatement
+from proxy.rereading import reread
 from proxy.store import Store
 
 _STRETCH = 500
@@ -153,8 +154,9 @@ def _remove(store: Store, path: Path) -> None:
     store.forget_journal(path.name)
 
 
-def catch_up(home: Home, store: Store) -> None:
-    """Take what waits in the journals, up to what is written at the time of the call.
+def catch_up(home: Home, store: Store, say: Callable[[str], None] = lambda text: None) -> None:
+    """Take what waits in the journals, up to what is written at the time of the call, and class what an older djproxy
+    recorded by the rules of this one.
 
     Raises the first JournalError after all other journals were taken, StoreError, ApartError.
     """
@@ -162,6 +164,7 @@ def catch_up(home: Home, store: Store) -> None:
     damage: ProxyError | None = None
     reader = Reader()
     try:
+        reread(store, reader, say)
         for path in journal.journals(home.journals):
             try:
                 _catch_up_one(store, path, reader)
@@ -232,6 +235,7 @@ def work(home: Home, path: Path) -> None:
         with Store(home.store) as store, taking(path) as ours:
             if not ours:
                 return
+            reread(store, reader)
             taker = Taker(store, path, reader)
             courtesy = Courtesy()
             alive = True

@@ -30,7 +30,7 @@ from proxy.records import (
     TableUse,
 )
 from proxy.store_file import StoreFile
-from proxy.store_rows import Key, StatementWriter, add_results, analysis_id, remove
+from proxy.store_rows import Key, StatementWriter, add_results, analysis_id, remove, stored_session
 from proxy.tables import (
     Analysis,
     Journal,
@@ -310,7 +310,7 @@ def _known_reading(row: Any, occurrences: Sequence[Occurrence]) -> Reading:
 
 def _recorded(row: Any, sessions: dict[str | None, Session]) -> Recorded:
     if row.context not in sessions:
-        sessions[row.context] = Session(**json.loads(row.context))
+        sessions[row.context] = stored_session(row.context)
     result = None
     if row.rows is not None:
         seen = RecordedResult(row.rows, row.digest)

@@ -44,6 +44,11 @@ def session_json(session: Session) -> str:
     return json.dumps(asdict(session), sort_keys=True, ensure_ascii=False)
 
 
+def stored_session(context: str) -> Session:
+    """A context from what `session_json` made of it."""
+    return Session(**json.loads(context))
+
+
 #: A text under a context, by the digests of both.
 Key = tuple[bytes, bytes]
 
@@ -95,7 +100,7 @@ class StatementWriter:
         ]
         connection.execute(insert(StatementRow), rows)
         if any(new.reading is not None and new.reading.count_of is not None for new in statements):
-            _pair_previews(connection, last)
+            pair_previews(connection, last)
         return last + 1
 
     def _refresh(self, connection: Connection) -> None:
@@ -148,20 +153,24 @@ def _add_readings(connection: Connection, unknown: Mapping[Key, NewStatement]) -
     if missing:
         connection.execute(insert(ReadingRow), [_reading_row(pair, reading) for pair, reading in missing])
         found = _find_readings(connection, pairs)
-    occurrences = [
+    occurrences = [row for pair, reading in missing for row in occurrence_rows(found[pairs[pair]], reading)]
+    if occurrences:
+        connection.execute(insert(OccurrenceRow), occurrences)
+    return found
+
+
+def occurrence_rows(number: int, reading: Reading) -> list[dict[str, Any]]:
+    """The tables of the reading with that id, as they are stored."""
+    return [
         {
-            "reading_id": found[pairs[pair]],
+            "reading_id": number,
             "schema_name": occurrence.table.schema,
             "table_name": occurrence.table.name,
             "restriction": occurrence.restriction,
             "role": occurrence.role,
         }
-        for pair, reading in missing
         for occurrence in reading.occurrences
     ]
-    if occurrences:
-        connection.execute(insert(OccurrenceRow), occurrences)
-    return found
 
 
 def _ids(connection: Connection, table: Any, rows: Mapping[bytes, Mapping[str, Any]]) -> dict[bytes, int]:
@@ -211,12 +220,12 @@ WHERE statement_class = :data AND id IN (
 )""")
 
 
-def _pair_previews(connection: Connection, last: int) -> None:
-    """Class the previews that statements after the id `last` have shown to be such."""
+def pair_previews(connection: Connection, last: int) -> None:
+    """Class the displays that statements after the id `last` have shown to be such."""
     values = {
         "preview": StatementClass.PREVIEW.value,
         "data": StatementClass.DATA.value,
-        "reason": "its rows were followed by their count: a table shown on a screen",
+        "reason": "DataJoint's display of a query, followed by its count",
         "last": last,
     }
     connection.execute(_PREVIEWS, values)

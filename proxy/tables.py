@@ -11,7 +11,8 @@ class Base(DeclarativeBase):
 
 
 class Meta(Base):
-    """Facts about the store itself: `format` (version) and `generation` (grows whenever rows are removed)."""
+    """Facts about the store itself: `format` (version), `generation` (grows whenever rows are removed) and `rules` (the
+    version of the rules that classed the statements)."""
 
     __tablename__ = "meta"
     key: Mapped[str] = mapped_column(primary_key=True)

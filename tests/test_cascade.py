@@ -96,16 +96,20 @@ def test_cycle_and_self_reference(
     assert {name.name for name in found.tables} == {"a", "b", "c"}
 
 
+def _uuid(number: int) -> bytes:
+    return number.to_bytes(16, "big")
+
+
 MERGE = Case(
     ddl=[
         "CREATE TABLE source (s int PRIMARY KEY)",
         "CREATE TABLE other (o int PRIMARY KEY)",
-        "CREATE TABLE `merge` (m int PRIMARY KEY)",
-        "CREATE TABLE merge__source (m int PRIMARY KEY, s int NOT NULL,"
+        "CREATE TABLE `merge` (m binary(16) PRIMARY KEY COMMENT ':uuid:', source varchar(32) NOT NULL)",
+        "CREATE TABLE merge__source (m binary(16) PRIMARY KEY, s int NOT NULL,"
         " FOREIGN KEY (m) REFERENCES `merge` (m), FOREIGN KEY (s) REFERENCES source (s))",
-        "CREATE TABLE merge__other (m int PRIMARY KEY, o int NOT NULL,"
+        "CREATE TABLE merge__other (m binary(16) PRIMARY KEY, o int NOT NULL,"
         " FOREIGN KEY (m) REFERENCES `merge` (m), FOREIGN KEY (o) REFERENCES other (o))",
-        "CREATE TABLE downstream (d int PRIMARY KEY, m int NOT NULL, FOREIGN KEY (m) REFERENCES `merge` (m))",
+        "CREATE TABLE downstream (d int PRIMARY KEY, m binary(16) NOT NULL, FOREIGN KEY (m) REFERENCES `merge` (m))",
         "CREATE TABLE lookup (l int PRIMARY KEY)",
         "CREATE TABLE lookup__item (l int, i int, PRIMARY KEY (l, i), FOREIGN KEY (l) REFERENCES lookup (l))",
         "CREATE TABLE user (u int PRIMARY KEY, d int, l int, FOREIGN KEY (d) REFERENCES downstream (d),"
@@ -138,10 +142,10 @@ MERGE = Case(
     rows={
         "source": [{"s": i} for i in range(5)],
         "other": [{"o": i} for i in range(5)],
-        "merge": [{"m": i} for i in range(6)],
-        "merge__source": [{"m": i, "s": i} for i in range(3)],
-        "merge__other": [{"m": i, "o": i - 2} for i in range(3, 6)],
-        "downstream": [{"d": i, "m": i} for i in range(6)],
+        "merge": [{"m": _uuid(i), "source": "Source" if i < 3 else "Other"} for i in range(6)],
+        "merge__source": [{"m": _uuid(i), "s": i} for i in range(3)],
+        "merge__other": [{"m": _uuid(i), "o": i - 2} for i in range(3, 6)],
+        "downstream": [{"d": i, "m": _uuid(i)} for i in range(6)],
         "lookup": [{"l": i} for i in range(3)],
         "lookup__item": [{"l": i, "i": j} for i in range(3) for j in range(2)],
         "user": [{"u": i, "d": i, "l": i % 3} for i in range(6)],
@@ -166,6 +170,37 @@ def test_merge_table_is_followed_through_its_parts(
     found = run(reader, database, {"user": "u IN (1, 4)"}, parts=parts)
     expected = Case(MERGE.ddl, MERGE.keys, MERGE.links + links, MERGE.rows)
     assert keys(found) == some(expected.closure({"user": {(1,), (4,)}}))
+
+
+def test_parts_that_a_person_chose_come_with_their_masters(
+    server: PrivateServer, database: str, reader: Database
+) -> None:
+    load(server, database, MERGE)
+    chosen = [TableName(database, "lookup__item")]
+    found = run(reader, database, {"user": "u IN (1, 4)"}, parts=Parts.NONE, with_parts=chosen)
+    expected = Case(MERGE.ddl, MERGE.keys, MERGE.links + OTHER_PARTS[:1], MERGE.rows)
+    assert keys(found) == some(expected.closure({"user": {(1,), (4,)}}))
+
+
+def test_people_do_not_come_with_a_subject(server: PrivateServer, database: str, reader: Database) -> None:
+    server.execute(
+        *(
+            text.format(s=database)
+            for text in (
+                "CREATE TABLE {s}.person (person varchar(20) PRIMARY KEY, email varchar(40))",
+                "CREATE TABLE {s}.subject (subject varchar(8) PRIMARY KEY, sex char(1))",
+                "CREATE TABLE {s}.subject__person (subject varchar(8), person varchar(20),"
+                " PRIMARY KEY (subject, person),"
+                " FOREIGN KEY (subject) REFERENCES {s}.subject (subject),"
+                " FOREIGN KEY (person) REFERENCES {s}.person (person))",
+                "INSERT INTO {s}.person VALUES ('Anna', 'anna@lab.org')",
+                "INSERT INTO {s}.subject VALUES ('s0', 'm'), ('s1', 'f')",
+                "INSERT INTO {s}.subject__person VALUES ('s0', 'Anna')",
+            )
+        )
+    )
+    found = run(reader, database, {"subject": "subject = 's0'"})
+    assert {name.name: sliced.rows for name, sliced in found.tables.items()} == {"subject": 1}
 
 
 STRINGS = Case(

@@ -35,12 +35,48 @@ NOT_DATA, UNRESOLVED = StatementClass.NOT_DATA, StatementClass.UNRESOLVED
         ("SELECT count(1) FROM (SELECT a, count(*) n FROM s.t GROUP BY a) `$1`", CHECK),
         ("SELECT a, count(*) FROM s.t GROUP BY a", DATA),
         ("SELECT count(*), avg(a) FROM s.t", DATA),
+        ("SELECT count(*) as `n` FROM `s`.`t` WHERE ( (a>2))", DATA),
+        ("SELECT COUNT(*) AS n FROM s.t", DATA),
+        ("SELECT count(*), count(*) FROM s.t", DATA),
+        ("SELECT count(a) FROM s.t", DATA),
+        ("SELECT count(DISTINCT a + 1) FROM s.t", DATA),
+        ("SELECT DISTINCT count(*) FROM s.t", DATA),
+        ("SELECT count(*) FROM s.t HAVING count(*) > 2", DATA),
+        ("SELECT count(*) FROM s.t GROUP BY a", DATA),
+        ("SELECT count(*) OVER () FROM s.t", DATA),
+        ("SELECT count(*) FROM s.t ORDER BY 1 LIMIT 1", DATA),
+        ("SELECT 1 + count(*) FROM s.t", DATA),
+        ("(SELECT count(*) FROM s.t) UNION (SELECT count(*) FROM s.u)", DATA),
+        ("SELECT (SELECT count(*) FROM s.t)", DATA),
         ("SELECT connection_id()", NOT_DATA),
         ("SELECT @@version", NOT_DATA),
         ("SELECT CURRENT_TIMESTAMP(3) + INTERVAL -1 SECOND", NOT_DATA),
         ("SELECT table_name FROM information_schema.tables WHERE table_schema='s'", NOT_DATA),
         ("SELECT user FROM mysql.user", NOT_DATA),
         ("SELECT * FROM `s`.`~log`", NOT_DATA),
+        ("SELECT * FROM `common_usage`.`export_selection`", NOT_DATA),
+        ("SELECT a FROM (SELECT * FROM s.`~~t` WHERE b=1) x WHERE a IN (SELECT a FROM s.t)", NOT_DATA),
+        ("WITH j AS (SELECT * FROM s.`~~t`) SELECT * FROM j", NOT_DATA),
+        ("SELECT t.a FROM s.t JOIN s.`~~t` USING (a)", DATA),
+        ("SELECT j.a FROM (s.`~~t` j JOIN s.t USING (a))", DATA),
+        ("SELECT (SELECT max(a) FROM s.t) FROM s.`~log`", DATA),
+        ("WITH j AS (SELECT * FROM s.t) SELECT * FROM s.`~log` CROSS JOIN j", DATA),
+        ("DELETE FROM s.`~~t` WHERE status='error' AND (a,b) NOT IN (SELECT a,b FROM s.t)", NOT_DATA),
+        ("DELETE FROM s.`~~t` WHERE NOT EXISTS (SELECT 1 FROM s.t WHERE t.a = `~~t`.a)", NOT_DATA),
+        ("DELETE j FROM s.`~jobs` j JOIN s.t ON t.a = j.a", NOT_DATA),
+        ("DELETE FROM j USING s.`~jobs` AS j JOIN s.t ON t.a = j.a", NOT_DATA),
+        ("DELETE j, t FROM s.`~jobs` j JOIN s.t ON t.a = j.a JOIN s.u ON t.b = u.b", DATA),
+        ("UPDATE s.`~~t` SET status='x' WHERE a IN (SELECT a FROM s.t)", NOT_DATA),
+        ("UPDATE s.`~~t` j JOIN s.t ON t.a = j.a SET j.status = t.b", NOT_DATA),
+        ("REPLACE INTO s.`~~t` SELECT * FROM s.t", NOT_DATA),
+        ("REPLACE s.`~~t` (a) (SELECT a FROM s.t)", NOT_DATA),
+        ("INSERT IGNORE INTO `s`.`~~t` (a, b) SELECT a, 'pending' FROM s.t WHERE b > 2", NOT_DATA),
+        ("INSERT INTO s.`~log` SELECT a FROM s.t ON DUPLICATE KEY UPDATE a = a", NOT_DATA),
+        ("INSERT INTO s.`~lineage` VALUES ('t', (SELECT max(a) FROM s.t))", NOT_DATA),
+        ("INSERT INTO s.`~external_raw` SET hash = (SELECT max(a) FROM s.t)", NOT_DATA),
+        ("CREATE TABLE s.`~~t` AS SELECT a FROM s.t", NOT_DATA),
+        ("INSERT INTO common_usage.export_selection SELECT a FROM s.t", NOT_DATA),
+        ("INSERT INTO s.u SELECT a FROM s.`~~t`", WRITE),
         ("SELECT EXISTS(SELECT 1 FROM `s`.`~jobs` WHERE ( (`key_hash`='x')))", NOT_DATA),
         ("SELECT attribute_name, lineage FROM `s`.`~lineage` WHERE table_name='t'", NOT_DATA),
         ("SELECT a FROM s.t WHERE a NOT IN (SELECT a FROM `s`.`~~t`)", DATA),
@@ -96,7 +132,7 @@ def test_long_lists_and_conditions_are_shown_cut_short() -> None:
 def test_long_previews_are_told_apart() -> None:
     texts = [" OR ".join(f"(`a`={number})AND(`b`='{word}')" for number in range(500)) for word in ("x", "y")]
     shown = [read(f"SELECT a FROM t WHERE {text} ORDER BY a LIMIT 13", LAB).preview_of for text in texts]
-    counted = [read(f"SELECT count(*) FROM t WHERE {text}", LAB).count_of for text in texts]
+    counted = [read(f"SELECT count(DISTINCT a) FROM t WHERE {text}", LAB).count_of for text in texts]
     assert shown == counted
     assert shown[0] != shown[1]
 
@@ -149,65 +185,6 @@ def test_pipes_are_or_and_under_pipes_as_concat_a_concatenation() -> None:
     ansi = Session(schema="lab", sql_mode="ANSI")
     assert [o.restriction for o in read(sql, ansi).occurrences] == ["CONCAT(a, b)"]
     assert read("SELECT a FROM t WHERE a || b ^ c", ansi).statement_class is UNRESOLVED
-
-
-#: What DataJoint 2.3.5 sends for the display of a query, and for the count that follows.
-PREVIEWS = [
-    (
-        "SELECT `subject`,`session`,`d` FROM `cap`.`session` ORDER BY `subject`, `session` LIMIT 13",
-        "SELECT count(*) FROM (SELECT DISTINCT `subject`,`session` FROM `cap`.`session`) AS distinct_count",
-    ),
-    (
-        "SELECT `subject`,`d` FROM `cap`.`session` WHERE ( (session>0))AND( (`subject`='a')) "
-        "ORDER BY `subject` LIMIT 13",
-        "SELECT count(DISTINCT `subject`) FROM `cap`.`session` WHERE ( (session>0))AND( (`subject`='a'))",
-    ),
-    (
-        "SELECT `subject`,`species` FROM `cap`.`session` JOIN `cap`.`subject` USING (`subject`) "
-        "ORDER BY `subject` LIMIT 13",
-        "SELECT count(*) FROM (SELECT DISTINCT `subject`,`session` FROM `cap`.`session` JOIN `cap`.`subject` "
-        "USING (`subject`)) AS distinct_count",
-    ),
-    (
-        "SELECT `subject`,count(*) as `n` FROM `cap`.`subject` LEFT JOIN `cap`.`session` USING (`subject`) "
-        "GROUP BY `subject` ORDER BY `subject` LIMIT 13",
-        "SELECT count(1) FROM (SELECT `subject`,count(*) as `n` FROM `cap`.`subject` LEFT JOIN `cap`.`session` "
-        "USING (`subject`) GROUP BY `subject`) `$0`",
-    ),
-    (
-        "SELECT `subject`,`s` FROM (SELECT `subject`,`session` as `s` FROM `cap`.`session`) as `$2` WHERE ( (s>0)) "
-        "ORDER BY `subject`, `s` LIMIT 13",
-        "SELECT count(*) FROM (SELECT DISTINCT `subject`,`s` FROM (SELECT `subject`,`session` as `s` "
-        "FROM `cap`.`session`) as `$3` WHERE ( (s>0))) AS distinct_count",
-    ),
-    (
-        "SELECT `subject`,`session` FROM (SELECT * FROM ((SELECT `subject`,`session` FROM `cap`.`session`) UNION "
-        "(SELECT `subject`,`session` FROM `cap`.`trial`)) as `_u0`) as `$4` ORDER BY `subject` LIMIT 13",
-        "SELECT count(*) FROM (SELECT DISTINCT `subject`,`session` FROM (SELECT * FROM ((SELECT `subject`,`session` "
-        "FROM `cap`.`session`) UNION (SELECT `subject`,`session` FROM `cap`.`trial`)) as `_u1`) as `$5`) "
-        "AS distinct_count",
-    ),
-    (
-        "SELECT DISTINCT `species` FROM `cap`.`subject` ORDER BY `species` LIMIT 13",
-        "SELECT count(DISTINCT `species`) FROM `cap`.`subject`",
-    ),
-]
-
-
-@pytest.mark.parametrize(("preview", "count"), PREVIEWS)
-def test_a_preview_and_its_count_name_the_same_expression(preview: str, count: str) -> None:
-    shown, counted = read(preview, LAB), read(count, LAB)
-    assert shown.preview_of is not None
-    assert shown.preview_of == counted.count_of
-    assert counted.statement_class is CHECK
-
-
-def test_other_expressions_are_no_preview_of_each_other() -> None:
-    shown = [read(preview, LAB).preview_of for preview, _ in PREVIEWS]
-    assert len(set(shown)) == len(shown)
-    assert read("SELECT a FROM s.t ORDER BY a LIMIT 13 OFFSET 2", LAB).preview_of is None
-    assert read("SELECT a FROM s.t LIMIT 13", LAB).preview_of is None
-    assert read("SELECT a FROM s.t", LAB).count_of is None
 
 
 @pytest.mark.parametrize(

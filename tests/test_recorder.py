@@ -189,8 +189,9 @@ def test_an_unknown_prepared_statement_is_unresolved(home: Home) -> None:
 
 def test_a_preview_is_seen(home: Home) -> None:
     journal = writer(home)
-    execute(journal, "SELECT * FROM `lab`.`t` ORDER BY `a` LIMIT 13", "SELECT count(*) FROM `lab`.`t`")
-    execute(journal, "SELECT * FROM `lab`.`t` ORDER BY `a` LIMIT 13", "SELECT count(*) FROM `lab`.`other`")
+    shown, counted = "SELECT `a`,`b` FROM `lab`.`t` ORDER BY `a` LIMIT 13", "SELECT count(DISTINCT `a`) FROM `lab`."
+    execute(journal, shown, f"{counted}`t`")
+    execute(journal, shown, f"{counted}`other`")
     journal.close()
     with Store(home.store) as store:
         catch_up(home, store)

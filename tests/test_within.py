@@ -146,15 +146,15 @@ def lab(server: PrivateServer, database: str) -> str:
                 " FOREIGN KEY (rig) REFERENCES {s}.rig (rig))",
                 "CREATE TABLE {s}.trial (id INT, nr INT, PRIMARY KEY (id, nr),"
                 " FOREIGN KEY (id) REFERENCES {s}.session (id))",
-                "CREATE TABLE {s}.output (m INT PRIMARY KEY)",
-                "CREATE TABLE {s}.output__trial (m INT PRIMARY KEY, id INT, nr INT,"
+                "CREATE TABLE {s}.output (m BINARY(16) PRIMARY KEY, source VARCHAR(32))",
+                "CREATE TABLE {s}.output__trial (m BINARY(16) PRIMARY KEY, id INT, nr INT,"
                 " FOREIGN KEY (m) REFERENCES {s}.output (m), FOREIGN KEY (id, nr) REFERENCES {s}.trial (id, nr))",
                 "CREATE TABLE {s}.log (id INT, FOREIGN KEY (id) REFERENCES {s}.session (id))",
                 "INSERT INTO {s}.rig VALUES (1), (2), (3)",
                 "INSERT INTO {s}.session VALUES (1, 'me', 1), (2, 'me', 1), (3, 'them', 2)",
                 "INSERT INTO {s}.trial VALUES (1, 1), (1, 2), (2, 1), (3, 1), (3, 2), (3, 3)",
-                "INSERT INTO {s}.output VALUES (10), (30)",
-                "INSERT INTO {s}.output__trial VALUES (10, 1, 1), (30, 3, 1)",
+                "INSERT INTO {s}.output VALUES ('10', 'Trial'), ('30', 'Trial')",
+                "INSERT INTO {s}.output__trial VALUES ('10', 1, 1), ('30', 3, 1)",
                 "INSERT INTO {s}.log VALUES (1), (2)",
             )
         )

@@ -14,9 +14,19 @@ from graph.leaves.scope import is_parenthesised_join, joins_of, subqueries
 from graph.leaves.unreadable import Unreadable
 
 
-def reading_side(change: exp.Update | exp.Delete) -> tuple[exp.Query, exp.Table | None]:
-    """The rows that a change reads, as one query (of no table, if it reads only what it changes), and the first table
-    that it changes.
+def changed_tables(change: exp.Update | exp.Delete) -> list[exp.Table]:
+    """The tables that a change changes, by their own names.
+
+    Raises Unreadable where it does not show which these are.
+    """
+    tables = _tables(_start(change))
+    changed = _changed(change, tables)
+    found = [table for table in tables if table.alias_or_name.lower() in changed]
+    return [exp.Table(this=each.this.copy(), db=each.args.get("db")) for each in found if isinstance(each, exp.Table)]
+
+
+def reading_side(change: exp.Update | exp.Delete) -> exp.Query:
+    """The rows that a change reads, as one query (of no table, if it reads only what it changes).
 
     Raises Unreadable where it does not show which tables are changed.
     """
@@ -35,9 +45,7 @@ def reading_side(change: exp.Update | exp.Delete) -> tuple[exp.Query, exp.Table 
         query = exp.Union(this=query, expression=part, distinct=False)
     if change.args.get("with_") is not None:
         query.set("with_", change.args["with_"])
-    first = next((table for table in tables if table.alias_or_name.lower() in changed), None)
-    target = exp.Table(this=first.this.copy(), db=first.args.get("db")) if isinstance(first, exp.Table) else None
-    return query, target
+    return query
 
 
 def _check_outward(parts: list[exp.Select], names: set[str]) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from sqlglot import exp
 
+from graph.leaves.displays import is_count, is_progress
 from graph.leaves.parse import WRITING_VERBS, Query
-from graph.leaves.scope import blocks, inner_query
+from graph.leaves.scope import blocks, inner_query, subqueries
+from graph.names import TableName, is_housekeeping
 from graph.statement import StatementClass
 
 #: Schemas of the server itself.
@@ -40,11 +42,6 @@ def is_system_schema(name: str) -> bool:
     return name.lower() in SYSTEM_SCHEMAS
 
 
-def is_housekeeping(table: str) -> bool:
-    """Whether a table is DataJoint's own bookkeeping (`~log`, `~jobs`, `~~name`, `~lineage`, `~external_store`)."""
-    return table.startswith("~")
-
-
 def classify(query: Query, default_schema: str | None) -> Verdict:
     """The class of a statement that holds a query."""
     if query.verb in WRITING_VERBS:
@@ -64,47 +61,59 @@ def _written(query: Query, default_schema: str | None) -> Verdict:
 
 def _read(tree: exp.Query, default_schema: str | None) -> Verdict:
     tables = list(tree.find_all(exp.Table))
-    names = _cte_names(tree)
-    base = [table for table in tables if table.db or table.name.lower() not in names]
+    ctes = _ctes(tree)
+    base = [table for table in tables if table.db or table.name.lower() not in ctes]
     if not base:
         return Verdict(StatementClass.NOT_DATA, "reads no table")
     if all(is_system_schema(table.db or default_schema or "") for table in base):
         return Verdict(StatementClass.NOT_DATA, "reads the server's own tables")
-    if any(is_housekeeping(table.name) for table in _outer_tables(tree)):
-        return Verdict(StatementClass.NOT_DATA, "reads DataJoint's bookkeeping")
+    shown = [TableName(table.db or default_schema or "", table.name) for table in _shown_tables(tree, ctes)]
+    if shown and all(map(is_housekeeping, shown)):
+        return Verdict(StatementClass.NOT_DATA, f"reads what a tool keeps for itself ({shown[0]})")
     if exists_query(tree) is not None:
         return Verdict(StatementClass.DATA, "asks whether there is a row: one witness is kept")
     if is_count(tree):
-        return Verdict(StatementClass.CHECK, "counts only")
+        return Verdict(StatementClass.CHECK, "a count of rows, as len() sends it")
+    if is_progress(tree):
+        return Verdict(StatementClass.CHECK, "counts what is left to populate")
     if _unrestricted(tree):
         return Verdict(StatementClass.DATA, UNRESTRICTED)
     return Verdict(StatementClass.DATA)
 
 
-def _cte_names(tree: exp.Query) -> set[str]:
-    return {cte.alias.lower() for cte in tree.find_all(exp.CTE)}
+def _ctes(tree: exp.Query) -> dict[str, exp.Expr]:
+    return {cte.alias.lower(): cte.this for cte in tree.find_all(exp.CTE)}
 
 
-def _outer_tables(tree: exp.Expr) -> list[exp.Table]:
-    """The tables that stand in a FROM, at any depth of derived tables, not those of subqueries in conditions.
+def _shown_tables(tree: exp.Expr, ctes: Mapping[str, exp.Expr]) -> list[exp.Table]:
+    """The tables of which a query shows values: those of a FROM and of subqueries in a select list, at any depth of
+    derived tables; not those of subqueries in conditions.
 
     The one query of `SELECT EXISTS(…)` counts as its FROM.
     """
     asked = exists_query(tree)
     if asked is not None:
-        return _outer_tables(asked)
+        return _shown_tables(asked, ctes)
     if isinstance(tree, exp.SetOperation):
-        return _outer_tables(tree.this) + _outer_tables(tree.expression)
-    if isinstance(tree, exp.Subquery):
-        return _outer_tables(tree.this)
+        return _shown_tables(tree.this, ctes) + _shown_tables(tree.expression, ctes)
+    if isinstance(tree, exp.Table) and not tree.db and tree.name.lower() in ctes:
+        name = tree.name.lower()
+        below = {other: query for other, query in ctes.items() if other != name}
+        return _shown_tables(ctes[name], below) + _joined_tables(tree, ctes)
     if isinstance(tree, exp.Table):
-        return [tree]
-    if not isinstance(tree, exp.Select):
-        return []
-    start = tree.args.get("from_")
-    nodes = [start.this] if start is not None else []
-    nodes += [join.this for join in tree.args.get("joins") or []]
-    return [table for node in nodes for table in _outer_tables(node)]
+        return [tree, *_joined_tables(tree, ctes)]
+    if isinstance(tree, exp.Select):
+        start = tree.args.get("from_")
+        nodes = [start.this] if start is not None else []
+        nodes += [query for item in tree.expressions for query in subqueries(item)]
+        return [table for node in nodes for table in _shown_tables(node, ctes)] + _joined_tables(tree, ctes)
+    if isinstance(tree, exp.Subquery | exp.Lateral):
+        return _shown_tables(tree.this, ctes) + _joined_tables(tree, ctes)
+    return list(tree.find_all(exp.Table))
+
+
+def _joined_tables(tree: exp.Expr, ctes: Mapping[str, exp.Expr]) -> list[exp.Table]:
+    return [table for join in tree.args.get("joins") or [] for table in _shown_tables(join.this, ctes)]
 
 
 def exists_query(tree: exp.Expr) -> exp.Query | None:
@@ -116,58 +125,7 @@ def exists_query(tree: exp.Expr) -> exp.Query | None:
     return inner_query(only.this) if isinstance(only, exp.Exists) else None
 
 
-def is_count(tree: exp.Expr) -> bool:
-    """Whether all that a query gives is counts over everything it reads."""
-    if not isinstance(tree, exp.Select) or tree.args.get("group") is not None or not tree.expressions:
-        return False
-    inner = [item.this if isinstance(item, exp.Alias) else item for item in tree.expressions]
-    return all(isinstance(item, exp.Count) for item in inner)
-
-
 def _unrestricted(tree: exp.Expr) -> bool:
     if not isinstance(tree, exp.Select) or tree.args.get("joins") or len(list(blocks(tree))) > 1:
         return False
     return all(tree.args.get(part) is None for part in ("where", "having", "limit", "offset"))
-
-
-#: DataJoint numbers the aliases of its derived tables and unions anew in each statement.
-_COUNTED_ALIAS = re.compile(r"\$\d*|_u\d+")
-
-
-def expression_text(tree: exp.Expr) -> str | None:
-    """FROM, WHERE, GROUP BY and HAVING of a query as one canonical text: what a preview and its count share."""
-    if isinstance(tree, exp.Subquery):
-        return expression_text(tree.this)
-    if isinstance(tree, exp.SetOperation):
-        stripped = tree.copy()
-        for part in ("order", "limit", "offset"):
-            stripped.set(part, None)
-        return stripped.sql(dialect="mysql", comments=False)
-    if not isinstance(tree, exp.Select):
-        return None
-    start = tree.args.get("from_")
-    alone = start is not None and isinstance(start.this, exp.Subquery) and not tree.args.get("joins")
-    filters = ("where", "group", "having")
-    if alone and start is not None and all(tree.args.get(part) is None for part in filters):
-        return expression_text(start.this)
-    shell = exp.Select(expressions=[exp.Star()])
-    for part in ("from_", "joins", *filters):
-        value = tree.args.get(part)
-        if value is not None:
-            shell.set(part, [item.copy() for item in value] if isinstance(value, list) else value.copy())
-    for alias in shell.find_all(exp.TableAlias):
-        if _COUNTED_ALIAS.fullmatch(alias.name):
-            alias.set("this", exp.to_identifier("$"))
-    return shell.sql(dialect="mysql", comments=False)
-
-
-def preview_text(tree: exp.Expr) -> str | None:
-    """The expression that a query may be the preview of: it has an ORDER BY and a LIMIT, and no OFFSET."""
-    if not isinstance(tree, exp.Query) or tree.args.get("limit") is None or tree.args.get("order") is None:
-        return None
-    return None if tree.args.get("offset") is not None else expression_text(tree)
-
-
-def count_text(tree: exp.Expr) -> str | None:
-    """The expression that a query counts, None when it is no count."""
-    return expression_text(tree) if is_count(tree) else None

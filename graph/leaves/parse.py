@@ -16,7 +16,7 @@ from sqlglot.dialects.mysql import MySQL
 from sqlglot.errors import SqlglotError
 from sqlglot.tokenizer_core import Token, TokenType
 
-from graph.leaves.changes import reading_side
+from graph.leaves.changes import changed_tables, reading_side
 from graph.leaves.conditions import TokenText, fold_conditions
 from graph.leaves.conditions import put_back as conditions_put_back
 from graph.leaves.literals import Values, fold_lists
@@ -33,6 +33,7 @@ from graph.leaves.tokens import (
     single_parentheses,
 )
 from graph.leaves.unreadable import ReadsNothing, Unreadable
+from graph.names import TableName, is_housekeeping
 from graph.scan import ansi_quotes, backslash_escapes, open_comments
 from graph.statement import Session
 
@@ -104,12 +105,13 @@ def parse(sql: str, session: Session) -> Query:
     """The query that a SELECT-like statement holds.
 
     Raises Unreadable with a reason: a syntax that sqlglot does not know, nesting beyond its depth, a statement that is
-    no query. Raises ReadsNothing for a CREATE that takes its rows from nowhere.
+    no query. Raises ReadsNothing for a CREATE that takes its rows from nowhere, and for what changes only tables that a
+    tool keeps for itself: what it looks at for that is nothing that the paper read.
     """
     words = modes(session)
     try:
         text = _Text.of(sql, words)
-        return _parse(text, words)
+        return _parse(text, session.schema)
     except SqlglotError as error:
         raise Unreadable(f"the text cannot be split into words: {_first_line(error)}") from None
     except RecursionError:
@@ -118,7 +120,7 @@ def parse(sql: str, session: Session) -> Query:
         ) from None
 
 
-def _parse(text: _Text, words: frozenset[str]) -> Query:
+def _parse(text: _Text, default_schema: str | None) -> Query:
     tokens = _strip_semicolon(text.tokens)
     if not tokens:
         raise Unreadable("it is empty")
@@ -126,12 +128,14 @@ def _parse(text: _Text, words: frozenset[str]) -> Query:
     if verb == "INSERT" and text.replaces:
         verb = "REPLACE"
     if verb in ("INSERT", "REPLACE", "CREATE"):
-        return _written_query(verb, tokens, text)
+        return _written_query(verb, tokens, text, default_schema)
     tree = _parse_tokens(tokens, text)
     if isinstance(tree, exp.Subquery):
         tree = _unwrapped(tree)
     if isinstance(tree, exp.Update | exp.Delete):
-        return Query(tree.key.upper(), *reading_side(tree))
+        changed = changed_tables(tree)
+        _require_data(changed, default_schema)
+        return Query(tree.key.upper(), reading_side(tree), changed[0] if changed else None)
     if not isinstance(tree, exp.Query):
         raise Unreadable(f"{verb} is no query that can be followed")
     return Query(verb, tree, stores=any(token.text.upper() == "INTO" and _is_word(token) for token in tokens))
@@ -225,12 +229,21 @@ def _unwrapped(tree: exp.Subquery) -> exp.Expr:
     return _unwrapped(inside) if isinstance(inside, exp.Subquery) else inside
 
 
-def _written_query(verb: str, tokens: Sequence[Token], text: _Text) -> Query:
+def _require_data(changed: Sequence[exp.Table], default_schema: str | None) -> None:
+    """Raises ReadsNothing where all these tables are ones that a tool keeps for itself."""
+    names = [TableName(table.db or default_schema or "", table.name) for table in changed]
+    if names and all(map(is_housekeeping, names)):
+        raise ReadsNothing(f"changes what a tool keeps for itself ({names[0]})")
+
+
+def _written_query(verb: str, tokens: Sequence[Token], text: _Text, default_schema: str | None) -> Query:
     """INSERT/REPLACE/CREATE TABLE … SELECT: the SELECT alone is parsed, so that what surrounds it (ON DUPLICATE KEY
     UPDATE, table options) cannot fail it."""
     if verb == "CREATE" and not _creates_table(tokens):
         raise ReadsNothing("CREATE reads no rows")
     start = _query_start(tokens)
+    target = _target(tokens[:start])
+    _require_data([] if target is None else [target], default_schema)
     if start is None and verb == "CREATE":
         raise ReadsNothing("CREATE reads no rows")
     if start is None:
@@ -241,7 +254,7 @@ def _written_query(verb: str, tokens: Sequence[Token], text: _Text) -> Query:
         tree = _unwrapped(tree)
     if not isinstance(tree, exp.Query):
         raise Unreadable(f"the reading part of this {verb} is no SELECT")
-    return Query(verb, tree, _target(tokens[:start]))
+    return Query(verb, tree, target)
 
 
 def _creates_table(tokens: Sequence[Token]) -> bool:

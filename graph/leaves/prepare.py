@@ -9,7 +9,7 @@ from functools import partial
 
 from sqlglot import exp
 
-from graph.leaves.classify import is_housekeeping, is_system_schema
+from graph.leaves.classify import is_system_schema
 from graph.leaves.conjuncts import (
     add_conjunct,
     clause_conjuncts,
@@ -44,6 +44,7 @@ from graph.leaves.scope import (
 from graph.leaves.setops import rewrite_set_operations
 from graph.leaves.stars import write_out
 from graph.leaves.unreadable import Unreadable
+from graph.names import TableName, is_withheld
 from graph.schema import Schema, Table
 
 _MAXIMUM_VIEW_DEPTH = 32
@@ -64,7 +65,7 @@ def prepare(tree: exp.Query, schema: Schema, default_schema: str | None) -> Prep
         for select in blocks(root):
             _tidy(select)
             _spell_out(select)
-        prepared.dropped |= _drop_housekeeping(root)
+        prepared.dropped |= _drop_housekeeping(root, default_schema)
     _number_tables(prepared, default_schema)
     _rewrite(prepared)
     _number(prepared)
@@ -224,15 +225,16 @@ def _quantified(node: exp.Expr) -> None:
     comparison.replace(condition if isinstance(node, exp.Any) else exp.Not(this=condition))
 
 
-def _drop_housekeeping(tree: exp.Query) -> bool:
-    """Conjuncts whose subquery reads DataJoint's own bookkeeping are dropped: those tables are not in the slice."""
+def _drop_housekeeping(tree: exp.Query, default_schema: str | None) -> bool:
+    """Conjuncts whose subquery reads what a tool keeps for itself are dropped: those tables are not in the slice."""
     dropped = False
     for select in list(blocks(tree)):
         for part in ("where", "having"):
             kept = []
             for conjunct in clause_conjuncts(select, part):
                 tables = [table for query in subqueries(conjunct) for table in query.find_all(exp.Table)]
-                if any(is_housekeeping(table.name) for table in tables):
+                names = [TableName(table.db or default_schema or "", table.name) for table in tables]
+                if any(map(is_withheld, names)):
                     dropped = True
                 else:
                     kept.append(conjunct)
@@ -254,8 +256,8 @@ def _known(table: exp.Table, schema: Schema, default_schema: str | None) -> Tabl
         raise Unreadable(f"table {table.name} has no schema, and the session had no default schema")
     if is_system_schema(schema_name):
         raise Unreadable(f"it joins the system table {schema_name}.{table.name} with data")
-    if is_housekeeping(table.name):
-        raise Unreadable(f"it joins DataJoint's own table {table.name} with data")
+    if is_withheld(TableName(schema_name, table.name)):
+        raise Unreadable(f"it joins {schema_name}.{table.name}, which a tool keeps for itself, with data")
     known = schema.find(schema_name, table.name)
     if known is None:
         raise Unreadable(

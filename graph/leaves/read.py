@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 from sqlglot import exp
 
-from graph.leaves.classify import NOT_DATA_VERBS, classify, count_text, exists_query, preview_text
+from graph.leaves.classify import NOT_DATA_VERBS, classify, exists_query
+from graph.leaves.displays import counted_query, displayed_query
 from graph.leaves.parse import Query, parse
 from graph.leaves.render import render_for_people
 from graph.leaves.unreadable import ReadsNothing, Unreadable
@@ -37,8 +38,8 @@ class Occurrence:
 class Reading:
     """What a statement's text tells.
 
-    A statement with `preview_of` directly followed, on its connection, by one whose `count_of` is equal was only a
-    preview (DataJoint's display of a query).
+    A statement with `preview_of` directly followed, on its connection, by one whose `count_of` is equal is DataJoint's
+    display of a query, if it shows every attribute, which only the schema tells.
     """
 
     verb: str
@@ -65,8 +66,8 @@ def read(sql: str, session: Session) -> Reading:
             verdict.statement_class,
             verdict.reason,
             found,
-            _bounded(count_text(query.tree)),
-            _bounded(preview_text(query.tree)),
+            _bounded(counted_query(query.tree)),
+            _bounded(displayed_query(query.tree) if query.only_reads else None),
         )
     except ReadsNothing as nothing:
         return Reading(verb, StatementClass.NOT_DATA, str(nothing))

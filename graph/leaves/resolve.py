@@ -9,6 +9,7 @@ from functools import partial
 from sqlglot import exp
 
 from graph.leaves.classify import Verdict, classify, exists_query
+from graph.leaves.displays import displayed_query, shows_every_attribute
 from graph.leaves.expose import expose, group_expressions
 from graph.leaves.guards import Draft, guards
 from graph.leaves.implied import implied
@@ -39,6 +40,7 @@ class Resolution:
 
     `tables` are the base tables that it names (their structure is needed even without rows), `views` the views,
     outer ones first; `replay` is the SELECT that a restored copy must answer as the source does, None for nothing.
+    `complete`: it lists every attribute of its query, blobs aside, as DataJoint's display does.
     """
 
     statement_class: StatementClass
@@ -47,6 +49,7 @@ class Resolution:
     tables: tuple[TableName, ...] = ()
     views: tuple[TableName, ...] = ()
     replay: str | None = None
+    complete: bool = False
 
 
 def resolve(statement: Statement, schema: Schema) -> Resolution:
@@ -82,7 +85,10 @@ def _resolve(statement: Statement, query: Query, verdict: Verdict, schema: Schem
     tables = tuple(dict.fromkeys(table.name for table in prepared.tables))
     views = tuple(dict.fromkeys(view.name for view in prepared.views))
     replay = _replay(statement, query, prepared, asked)
-    return Resolution(verdict.statement_class, reason, rules, tables, views, replay)
+    complete = displayed_query(query.tree) is not None and shows_every_attribute(
+        query.tree, schema, statement.session.schema
+    )
+    return Resolution(verdict.statement_class, reason, rules, tables, views, replay, complete)
 
 
 def rule_session(session: Session) -> Session:

@@ -18,9 +18,8 @@ from examples.private_server import PrivateServer
 from examples.two_labs.checks import foreign_keys
 from graph.cascade import cascade
 from graph.database import Credentials, Database, ServerAddress
-from graph.datajoint import is_housekeeping
 from graph.leaves import Resolution, Rule, resolve
-from graph.names import TableName
+from graph.names import TableName, is_withheld
 from graph.order import Order
 from graph.replay import Verdict, replay
 from graph.schema import read_schema
@@ -222,7 +221,7 @@ class Lab:
         filled: list[str] = []
         try:
             for sliced in base_tables(slice_):
-                if is_housekeeping(sliced.table.name):
+                if is_withheld(sliced.table.name):
                     continue
                 name = f"`{sliced.table.name.schema}`.`{sliced.table.name.name}`"
                 for where in restrictions(sliced):
