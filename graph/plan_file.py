@@ -57,7 +57,7 @@ def plan_text(plan: Plan, paper: str, decisions: Decisions) -> str:
             # An empty value, so that a suggestion need but lose its comment signs.
             parts += ["foreign_keys:\n", _dump(value) if value else "", *_suggested(plan.hints)]
         elif key == "with_parts" and plan.other_parts:
-            parts += ["with_parts:\n", _dump(value) if value else "", *_suggested_parts(plan.other_parts)]
+            parts += ["with_parts:\n", _dump(value, flow=False) if value else "", *_suggested_parts(plan.other_parts)]
         else:
             parts.append(_dump({key: value}, flow=False if isinstance(value, str) else None))
     parts += ["\n# ", _FOUND, "\n", _dump({"found": _found(plan)})]
@@ -247,15 +247,15 @@ def _suggested(hints: Sequence[Hint]) -> Iterator[str]:
 def _suggested_parts(others: Sequence[OtherPart]) -> Iterator[str]:
     """Parts that are left out, as comments in the form of entries."""
     for other in others:
-        yield f"## {part_text(other)}; to take them, remove the '# ':\n"
-        yield "".join(f"# {line}\n" for line in _dump([written(other.part)]).splitlines())
+        yield f"## Not included: {part_text(other)}. To include it, remove the '# ':\n"
+        yield f"# {_dump([written(other.part)], flow=False)}"
 
 
 def part_text(other: OtherPart) -> str:
-    """What a part would bring, in words."""
-    rows = "rows" if other.rows is None else counted(other.rows)
-    leads = f"; they lead to {', '.join(map(str, other.leads_to))}" if other.leads_to else ""
-    return f"{rows} of {other.part}, a part of {other.master}, are left out{leads}"
+    """A part and what it would bring, in words."""
+    rows = "rows that this account may not read" if other.rows is None else counted(other.rows)
+    leads = f", leading to {', '.join(map(str, other.leads_to))}" if other.leads_to else ""
+    return f"{other.part}, a part of {other.master} ({rows}{leads})"
 
 
 def _found(plan: Plan) -> dict[str, Any]:

@@ -84,7 +84,8 @@ def print_plan(plan: Plan, lost: list[Lost]) -> None:
     for hint in plan.hints:
         console.print(f"perhaps a foreign key: {escape(hint_text(hint))}", soft_wrap=True)
     for other in plan.other_parts:
-        console.print(f"left out: {escape(part_text(other))} (with_parts in a plan takes them)", soft_wrap=True)
+        what_to_do = "name it under with_parts in a plan to include it"
+        console.print(f"not included: {escape(part_text(other))}; {what_to_do}", soft_wrap=True)
 
 
 def _print_tables(console: Console, plan: Plan) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, delete, insert, select, update  # noqa: TID251
 
-from graph.leaves import Reading
+from graph.leaves import READING_RULES, Reading
 from graph.statement import Session, StatementClass
 from graph.words import counted
 from proxy.reader import Reader
@@ -15,10 +15,7 @@ from proxy.store import Store
 from proxy.store_rows import occurrence_rows, pair_previews, stored_session
 from proxy.tables import Meta, OccurrenceRow, ReadingRow, SessionContext, StatementRow, Text
 
-#: The version of the rules by which `graph.leaves.read` classes statements; it grows with them.
-RULES = 2
-#: What the store says of them; the first version said nothing.
-_KEY = "rules"
+#: Of a store that does not name the rules.
 _FIRST = 1
 #: So many texts are worth a word before they are read.
 _MANY = 200
@@ -38,23 +35,23 @@ class _Stored:
 def reread(store: Store, reader: Reader, say: Callable[[str], None] = lambda text: None) -> None:
     """Read all texts again if older rules read them, and class their statements. Raises StoreError, ApartError."""
     with store.reading() as connection:
-        if _rules(connection) >= RULES:
+        if _rules(connection) >= READING_RULES:
             return
         known = _all_readings(connection)
     if len(known) >= _MANY:
         say(f"reading {counted(len(known), 'recorded text')} again, by the rules of this version")
     found = list(zip(known, reader.read_all([(each.sql, each.session) for each in known]), strict=True))
     with store.writing() as connection:
-        if _rules(connection) >= RULES:
+        if _rules(connection) >= READING_RULES:
             return
         for stored, reading in found:
             _replace(connection, stored, reading)
         pair_previews(connection, 0)
-        connection.execute(insert(Meta).prefix_with("OR REPLACE").values(key=_KEY, value=str(RULES)))
+        connection.execute(insert(Meta).prefix_with("OR REPLACE").values(key="rules", value=str(READING_RULES)))
 
 
 def _rules(connection: Connection) -> int:
-    return int(connection.scalar(select(Meta.value).where(Meta.key == _KEY)) or _FIRST)
+    return int(connection.scalar(select(Meta.value).where(Meta.key == "rules")) or _FIRST)
 
 
 def _all_readings(connection: Connection) -> Sequence[_Stored]:

@@ -16,6 +16,7 @@ from typing import Any, Self
 from sqlalchemy import URL, Connection, create_engine, event, insert, inspect, select, update  # noqa: TID251
 from sqlalchemy.exc import DatabaseError  # noqa: TID251
 
+from graph.leaves import READING_RULES
 from proxy.errors import StoreError
 from proxy.paths import open_private
 from proxy.tables import Base, Meta
@@ -112,8 +113,8 @@ class StoreFile:
         with self.writing() as connection:
             if not inspect(connection).get_table_names():
                 Base.metadata.create_all(connection)
-                facts = [{"key": "format", "value": str(VERSION)}, {"key": "generation", "value": "0"}]
-                connection.execute(insert(Meta), facts)
+                facts = {"format": str(VERSION), "generation": "0", "rules": str(READING_RULES)}
+                connection.execute(insert(Meta), [{"key": key, "value": value} for key, value in facts.items()])
 
 
 def _on_connect(connection: Any, _: object) -> None:

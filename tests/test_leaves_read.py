@@ -46,6 +46,8 @@ NOT_DATA, UNRESOLVED = StatementClass.NOT_DATA, StatementClass.UNRESOLVED
         ("SELECT count(*) OVER () FROM s.t", DATA),
         ("SELECT count(*) FROM s.t ORDER BY 1 LIMIT 1", DATA),
         ("SELECT 1 + count(*) FROM s.t", DATA),
+        ("SELECT count(*) FROM s.t INTO @n", DATA),
+        ("SELECT count(*) INTO OUTFILE '/x' FROM s.t", DATA),
         ("(SELECT count(*) FROM s.t) UNION (SELECT count(*) FROM s.u)", DATA),
         ("SELECT (SELECT count(*) FROM s.t)", DATA),
         ("SELECT connection_id()", NOT_DATA),

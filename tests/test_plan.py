@@ -14,8 +14,10 @@ from graph.errors import InputError
 from graph.export import export
 from graph.hints import Hint
 from graph.names import TableName
+from graph.other_parts import OtherPart
 from graph.paths import Step, written
 from graph.plan import Plan, make_plan
+from graph.plan_file import read_plan
 from graph.runner import run_dump
 from graph.statement import StatementClass
 from tests import harness
@@ -109,6 +111,36 @@ def test_joins_without_a_key_are_hints(server: PrivateServer, lab: str) -> None:
     found = plan(server, [f"SELECT * FROM {lab}.subject", *(join.format(s=lab) for join in joins)])
     note, session = TableName(lab, "note"), TableName(lab, "session")
     assert found.hints == (Hint(note, ("about", "session"), session, ("subject", "nr"), 5, 2),)
+
+
+def test_parts_that_are_left_out_are_named_with_their_rows(server: PrivateServer, lab: str, tmp_path: Path) -> None:
+    server.execute(
+        f"CREATE TABLE {lab}.subject__person (id INT, person INT, PRIMARY KEY (id, person),"
+        f" FOREIGN KEY (id) REFERENCES {lab}.subject (id), FOREIGN KEY (person) REFERENCES {lab}.recording (id))",
+        f"INSERT INTO {lab}.subject__person VALUES (1, 1), (1, 2), (2, 3), (3, 1)",
+    )
+    part, subject, recording = (TableName(lab, name) for name in ("subject__person", "subject", "recording"))
+    found = plan(server, [f"SELECT name FROM {lab}.subject WHERE id <= 2"])
+    assert found.other_parts == (OtherPart(part, subject, 3, (recording,)),)
+    some = plan(
+        server, [f"SELECT name FROM {lab}.subject WHERE id = 1", f"SELECT * FROM {lab}.subject__person LIMIT 1"]
+    )
+    assert [(other.part, other.rows) for other in some.other_parts] == [(part, 2)]
+    every = plan(server, [f"SELECT name FROM {lab}.subject"])
+    assert [(other.part, other.rows) for other in every.other_parts] == [(part, 4)]
+    assert plan(server, [f"SELECT * FROM {lab}.subject__person"]).other_parts == ()
+    # What a plan names comes, and is then no longer left out.
+    (tmp_path / "plan.yaml").write_text(f"version: 1\npaper: Paper\nwith_parts: [{part}]\n")
+    chosen = read_plan(tmp_path / "plan.yaml", "Paper")
+    with Database.connect(ServerAddress(server.host, server.port), Credentials(server.user, server.password)) as source:
+        taken = make_plan(source, judged(f"SELECT name FROM {lab}.subject WHERE id <= 2"), META, decisions=chosen)
+    assert taken.other_parts == ()
+    assert {name.name: sliced.rows for name, sliced in taken.slice.tables.items()} == {
+        "subject": 2,
+        "session": 3,
+        "recording": 3,
+        "subject__person": 3,
+    }
 
 
 def test_declared_keys_common_ancestors_and_parts_of_keys_are_no_hints(server: PrivateServer, lab: str) -> None:

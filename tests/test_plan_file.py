@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from examples.private_server import PrivateServer
 from graph.database import Credentials, Database, ServerAddress
-from graph.decisions import Decisions, ExtraKey, Named, extended, left_out, whole_rules, written
+from graph.decisions import Decisions, ExtraKey, Named, chosen_parts, extended, left_out, whole_rules, written
 from graph.documents import Meta
 from graph.errors import InputError
 from graph.exclusion import pattern
@@ -23,6 +23,7 @@ from graph.files import FileRule
 from graph.hints import Hint
 from graph.limits import Within
 from graph.names import TableName
+from graph.other_parts import OtherPart
 from graph.plan import Plan
 from graph.plan_file import plan_text, read_plan, write_plan
 from graph.runner import run_dump
@@ -63,6 +64,7 @@ within:
   - lab.session: owner = 'me'
   - 'lab.session: id IN (1, 2)'
 exclude: [lab.*]
+with_parts: [lab.session__epoch]
 structure: schemas
 files:
   - lab.session.video: /data/videos
@@ -81,6 +83,7 @@ found: {whatever: [1, 2]}
             FileRule(TableName("lab", "session"), "video", "videos", "/data/videos"),
             FileRule(TableName("l.b", "t"), "c", "logs", "/data/2026/logs"),
         ),
+        with_parts=(Named(TableName("lab", "session__epoch"), "plan.yaml, line 15"),),
     )
 
 
@@ -150,23 +153,27 @@ def test_a_plan_is_never_written_over_a_file(tmp_path: Path) -> None:
     [
         "",
         "within: [{lab.child: p > 0}]\nwhole: [lab.parent]\nexclude: [lab.*]\nleave_out: ['`l.b`.x']",
-        "structure: schemas\nfiles: ['`l.b`.x.y: z=/data']",
+        "structure: schemas\nfiles: ['`l.b`.x.y: z=/data']\nwith_parts: ['`l.b`.x__y']",
         "foreign_keys: [{child: lab.a, child_columns: [a, b], parent: lab.b, parent_columns: [c, d]}]",
     ],
 )
 def test_a_written_plan_reads_back(tmp_path: Path, decided: str) -> None:
     decisions = read_plan(plan_file(tmp_path, decided), "Paper")
     hint = Hint(CHILD, ("no",), PARENT, ("id",), 2, 7)
-    plan = Plan(Computed(example(), (), {CHILD: 7}), {CHILD: ()}, {CHILD: 10, PARENT: 20}, (hint,))
+    other = OtherPart(TableName("lab", "parent__person"), PARENT, 4, (TableName("lab", "person"),))
+    plan = Plan(Computed(example(), (), {CHILD: 7}), {CHILD: ()}, {CHILD: 10, PARENT: 20}, (hint,), (other,))
     text = plan_text(plan, "Paper", decisions)
     (tmp_path / "again.yaml").write_text(text)
     assert read_plan(tmp_path / "again.yaml", "Paper").document() == decisions.document()
     found = yaml.safe_load(text)["found"]
     assert (found["rows"], found["bytes"], found["unrestricted"]) == (3, 30, [{"table": "lab.child", "statement": 7}])
     # A suggestion becomes a decision by taking its comment signs away.
-    suggested = re.sub("^# (- child:|  child_columns:|  parent)", r"\1", text, flags=re.MULTILINE)
+    assert "lab.parent__person, a part of lab.parent (4 rows, leading to lab.person)" in text
+    suggested = re.sub("^# (- |  child_columns:|  parent)", r"\1", text, flags=re.MULTILINE)
     (tmp_path / "more.yaml").write_text(suggested)
-    *others, last = read_plan(tmp_path / "more.yaml", "Paper").foreign_keys
+    more = read_plan(tmp_path / "more.yaml", "Paper")
+    assert more.with_parts[-1].table == other.part
+    *others, last = more.foreign_keys
     assert (last.child, last.child_columns) == (CHILD, ("no",))
     assert (last.parent, last.parent_columns) == (PARENT, ("id",))
     assert len(others) == len(decisions.foreign_keys)
@@ -283,6 +290,7 @@ def test_what_refers_to_a_left_out_table_is_named(
     [
         ("whole:\n  - {s}.nothing", "line 4: the server has no table"),
         ("leave_out:\n  - {s}.v", "line 4: .* is a view"),
+        ("with_parts:\n  - {s}.rig", "line 4: .*rig is not a part table"),
         (
             "leave_out:\n  - {s}.rig\nwhole:\n  - {s}.rig",
             r"line 6: the plan takes .*rig whole and leaves it out \(.*4\)",
@@ -311,6 +319,7 @@ def test_decisions_that_the_server_contradicts_are_named(
     with pytest.raises(InputError, match=message):
         extended(schema, decisions)
         left_out(schema, decisions)
+        chosen_parts(schema, decisions)
         list(whole_rules(schema, decisions))
 
 

@@ -418,4 +418,4 @@ def test_a_store_is_made_once_by_many_at_once(path: Path) -> None:
     for thread in threads:
         thread.join()
     assert errors == []
-    assert _count(path, "meta") == 2
+    assert _count(path, "meta") == 3

@@ -5,11 +5,12 @@
 
 from graph.leaves.classify import UNRESTRICTED
 from graph.leaves.joins import Join, joins
-from graph.leaves.read import Occurrence, Reading, read
+from graph.leaves.read import READING_RULES, Occurrence, Reading, read
 from graph.leaves.resolve import Resolution, resolve
 from graph.leaves.rules import Output, Role, Rule, RuleKind
 
 __all__ = [
+    "READING_RULES",
     "UNRESTRICTED",
     "Join",
     "Occurrence",

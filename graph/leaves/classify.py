@@ -46,7 +46,10 @@ def classify(query: Query, default_schema: str | None) -> Verdict:
     """The class of a statement that holds a query."""
     if query.verb in WRITING_VERBS:
         return _written(query, default_schema)
-    return _read(query.tree, default_schema)
+    verdict = _read(query.tree, default_schema)
+    if verdict.statement_class is StatementClass.CHECK and query.stores:
+        return Verdict(StatementClass.DATA, "a count that is kept")
+    return verdict
 
 
 def _written(query: Query, default_schema: str | None) -> Verdict:

@@ -7,6 +7,7 @@ import hashlib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Final
 
 from sqlglot import exp
 
@@ -18,6 +19,9 @@ from graph.leaves.unreadable import ReadsNothing, Unreadable
 from graph.names import TableName
 from graph.scan import verb as first_word
 from graph.statement import Session, StatementClass
+
+#: The version of the rules by which `read` classes statements; it grows with them.
+READING_RULES: Final = 2
 
 #: Characters of an expression that is compared as it is.
 _LONGEST_COMPARED = 4096
