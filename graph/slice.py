@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Set
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from graph.masks import Mask, Masks
 from graph.names import TableName
 from graph.schema import ForeignKey, Schema, Table
+
+if TYPE_CHECKING:
+    from graph.definition import Definition
 
 #: The key of one row: the values of `Table.key`, as `graph.keys` decodes them.
 Key = tuple[object, ...]
@@ -20,7 +24,7 @@ class TableSlice:
     `keys` identifies them; with `whole` every row of the table belongs to the slice (always so for a table
     without a key). `rows` and `total` count the rows of the slice and of the table in the snapshot (None: not
     counted); 0 rows means that only the structure is needed. `reasons` says in words why these rows are here, `masks`
-    which columns do not show their values.
+    which columns do not show their values. `definition` is the structure that goes out.
     """
 
     table: Table
@@ -30,6 +34,7 @@ class TableSlice:
     total: int | None
     reasons: tuple[str, ...] = ()
     masks: Mapping[str, Mask] = field(default_factory=dict)
+    definition: Definition | None = None
 
 
 @dataclass(frozen=True, slots=True)
