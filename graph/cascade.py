@@ -16,6 +16,7 @@ from graph.closure import Closure
 from graph.components import component_order
 from graph.database import Database
 from graph.datajoint import Parts, lineage_rows, part_edges
+from graph.definition import defined
 from graph.errors import InputError, LimitError, StatementError
 from graph.gate import Gate, Row
 from graph.keys import decoder, integral, key_columns, key_expression
@@ -101,7 +102,7 @@ def cascade(
         if not within:
             run = _Run(database, schema, edges, bounded, say, limits)
             run.check(rules, [*structure, *empty])
-            return _within_bounds(database, run, rules, structure, empty)
+            return defined(database, _within_bounds(database, run, rules, structure, empty))
         assert limits is not None
         asked = _Run(database, schema, edges, Closure(tables, schema, edges, say, store), say)
         asked.check(rules, [*structure, *empty, *limits.tables])
@@ -110,7 +111,8 @@ def cascade(
         limits.judge(asked.closure)
         run = _Run(database, schema, edges, bounded, say, limits)
         found = _within_bounds(database, run, rules, structure, empty)
-        return replace(found, warnings=(*limits.warnings(asked.closure), *found.warnings))
+        found = replace(found, warnings=(*limits.warnings(asked.closure), *found.warnings))
+        return defined(database, found)
 
 
 def _within_bounds(

@@ -35,11 +35,13 @@ _CONNECTION_LOST = frozenset({0, 2006, 2013, 2055, 1927, 1053, 1079, 4031})
 
 #: ER_CONNECTION_KILLED: somebody wanted that.
 _ENDED = frozenset({1927})
+#: ER_TABLE_DEF_CHANGED: of a table that was altered after the snapshot began, MySQL shows nothing.
+_DEFINITION_CHANGED = 1412
 #: ER_UNSUPPORTED_PS
 _NOT_PREPARABLE = 1295
 
 #: What `graph` itself runs under: mysqldump's settings, so that a restriction means the same in both.
-_OWN_SETTINGS = "sql_mode='', time_zone='+00:00'"
+_OWN_SETTINGS = "sql_mode='', time_zone='+00:00', sql_quote_show_create=1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,6 +236,17 @@ class Database:
         for _ in self._stream(f"SELECT * FROM {quoting.table(table)} LIMIT 0", table.schema):
             pass
 
+    def use_system_schema(self) -> None:
+        """Makes a schema the default one in which there are no tables of users."""
+        self._run("USE information_schema")
+
+    def require_readable(self, sql: str) -> None:
+        """Raises StatementError or GrantError unless the server understands that query; it is not run."""
+        self._run(f"SET @djproxy_query = {quoting.string_literal(sql)}")
+        self._run("PREPARE djproxy_query FROM @djproxy_query")
+        self._run("DEALLOCATE PREPARE djproxy_query")
+        self._run("SET @djproxy_query = NULL")
+
     def _stream(self, sql: str, schema: str | None = None) -> Iterator[tuple[Any, ...]]:
         try:
             with self._connection.cursor(SSCursor) as cursor:
@@ -301,6 +314,10 @@ class Database:
         code, text = _code_and_text(error)
         if code in _DENIED:
             raise GrantError(_missing_grant(self._account, text, sql, schema)) from None
+        if code == _DEFINITION_CHANGED:
+            raise ServerError(
+                f"the structure of a table was changed while the slice was computed: {text}. Export again"
+            )
         if code in _CONNECTION_LOST or not self._connection.open:
             broken = ServerError if code in _ENDED else ConnectionLost
             raise broken(f"the connection to {self.address} broke: {text}") from None

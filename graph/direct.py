@@ -7,7 +7,6 @@ written here.
 
 from __future__ import annotations
 
-import re
 from binascii import hexlify
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -38,8 +37,6 @@ _ESCAPES: Final = (
     (b"\r", b"\\r"),
     (b"\x1a", b"\\Z"),
 )
-
-_ENGINE: Final = re.compile(r"^\) ENGINE=(\w+)( AUTO_INCREMENT=\d+)?", re.MULTILINE | re.ASCII)
 
 
 class TooLong(Exception):
@@ -96,21 +93,6 @@ def inserts(head: bytes, rows: Iterable[Sequence[bytes]], longest: int = LONGEST
         size += more
     if pack:
         yield from _statement(pack, size, longest)
-
-
-def table_structure(created: str) -> str:
-    """The statement that makes a table, from what SHOW CREATE TABLE says: without AUTO_INCREMENT=…, which would publish
-    how many rows the whole table has had."""
-    found = _last_engine(created)
-    if found is not None and found.group(2):
-        created = created[: found.start(2)] + created[found.end(2) :]
-    return f"{created};\n"
-
-
-def engine(created: str) -> str:
-    """A table's engine, from what SHOW CREATE TABLE says; empty when it does not."""
-    found = _last_engine(created)
-    return "" if found is None else found.group(1)
 
 
 def mark(which: str, part: str) -> str:
@@ -175,11 +157,6 @@ def hexadecimal(value: Value) -> bytes:
 def _statement(pack: list[bytes], size: int, longest: int) -> Iterator[bytes]:
     pack.append(b";\n")
     yield from pack if size > longest else [b"".join(pack)]
-
-
-def _last_engine(created: str) -> re.Match[str] | None:
-    """Names may hold line breaks, but after the engine come only options, in which they are escaped."""
-    return max(_ENGINE.finditer(created), key=lambda found: found.start(), default=None)
 
 
 def _encoded(text: str) -> bytes:

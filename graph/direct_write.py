@@ -15,17 +15,8 @@ from typing import Final, Self
 from graph import fingerprint
 from graph.bash import use
 from graph.database import Database
-from graph.direct import (
-    RowForm,
-    TooLong,
-    engine,
-    insert_head,
-    inserts,
-    mark,
-    row_form,
-    schema_mark,
-    table_structure,
-)
+from graph.definition import definition, require_same
+from graph.direct import RowForm, TooLong, insert_head, inserts, mark, row_form, schema_mark
 from graph.direct_rows import only_value, values
 from graph.errors import InputError, ServerError
 from graph.fingerprint import Fingerprint
@@ -142,7 +133,7 @@ class _Reading:
 def _write(reading: _Reading, writer: _Writer) -> None:
     slice_ = reading.slice
     writer.text(f"{HEADER}\n{mark('begin', 'structure')}")
-    engines = _write_structure(reading, writer)
+    _write_structure(reading, writer)
     writer.text(mark("end", "structure"))
     numbers = {schema: number for number, schema in enumerate(schemas(slice_), 1)}
     for sliced in base_tables(slice_):
@@ -150,37 +141,28 @@ def _write(reading: _Reading, writer: _Writer) -> None:
             name = sliced.table.name
             writer.text(schema_mark(numbers[name.schema], name.schema))
             _write_rows(reading, sliced, writer)
-            if engines[name].lower() != "innodb":
+            if definition(sliced).engine.lower() != "innodb":
                 _require_unchanged(reading, sliced)
-    statements = [create(name, text) for name, text in views(slice_).items()]
+        require_same(reading.database, sliced)
+    made = views(slice_)
+    statements = [create(view) for view in made]
     if statements:
         writer.text("\n".join([mark("begin", "views").rstrip(), *statements, mark("end", "views")]))
+    for view in made:
+        require_same(reading.database, slice_.tables[view.name])
     writer.text(f"{FOOTER}\n")
 
 
-def _write_structure(reading: _Reading, writer: _Writer) -> dict[TableName, str]:
-    """Schemas and tables; gives the engine of each table."""
-    database = reading.database
-    engines: dict[TableName, str] = {}
+def _write_structure(reading: _Reading, writer: _Writer) -> None:
+    """Schemas and tables."""
     for schema in schemas(reading.slice):
-        created = database.value(create_database(schema))
+        created = reading.database.value(create_database(schema))
         if created is None:
             raise InputError(f"this account sees no database {schema} on this server")
         writer.text(f"{created}\n{use(schema)}\n")
         for sliced in base_tables(reading.slice):
-            name = sliced.table.name
-            if name.schema == schema:
-                text = _created(database, name)
-                engines[name] = engine(text)
-                writer.text(table_structure(text))
-    return engines
-
-
-def _created(database: Database, name: TableName) -> str:
-    """What SHOW CREATE TABLE says; a default may have bytes that are no UTF-8."""
-    ((payload,),) = database.payloads(f"SHOW CREATE TABLE {quoted(name)}")
-    text = bytes(values(payload, 2)[1] or b"")
-    return text.decode("utf-8", "surrogateescape")
+            if sliced.table.name.schema == schema:
+                writer.text(f"{definition(sliced).statement};\n")
 
 
 def _write_rows(reading: _Reading, sliced: TableSlice, writer: _Writer) -> None:

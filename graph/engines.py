@@ -13,6 +13,7 @@ from enum import StrEnum
 from typing import Final
 
 from graph.bash import Origin, comment, is_mariadb, render
+from graph.definition import definition
 from graph.errors import InputError
 from graph.exact import Repair, repair
 from graph.names import TableName
@@ -52,8 +53,8 @@ _PLAIN_NAME: Final = re.compile(r"[\w #$~@%&+=:;,!?()/*'\"<>|{}^-]+")
 def engine_files(slice_: Slice, origin: Origin, engine: Engine) -> dict[str, tuple[str, int]]:
     """The files beside `dump.sh` by name, each with its mode.
 
-    Raises InputError for a server that the program does not dump, and for a table that it cannot be told of, or whose
-    columns are masked.
+    Raises InputError for a server that the program does not dump, and for a table that it cannot be told of, whose
+    columns are masked, or whose structure goes out without some of its options.
     """
     if engine is Engine.MYSQLSH and is_mariadb(slice_):
         raise InputError("MySQL Shell does not dump MariaDB; take --engine mydumper, or dump.sh")
@@ -62,6 +63,11 @@ def engine_files(slice_: Slice, origin: Origin, engine: Engine) -> dict[str, tup
             raise InputError(
                 f"columns of {sliced.table.name} are masked, and {_WORDS[engine][0]} would write their values;"
                 " dump with dump.sh"
+            )
+        if withheld := definition(sliced).withheld:
+            raise InputError(
+                f"the structure of {sliced.table.name} has what must not go out ({comment(', '.join(withheld))}), and"
+                f" {_WORDS[engine][0]} would write it; dump with dump.sh"
             )
     text = _mysqlsh(slice_) if engine is Engine.MYSQLSH else _mydumper(slice_)
     inexact = [

@@ -44,7 +44,8 @@ class Repair(StrEnum):
 
 
 def repair(table: Table, *, mariadb: bool = False, masked: bool = False) -> Repair:
-    """Which of them a table needs. `mariadb`: it is a MariaDB server's; `masked`: some of its columns are."""
+    """Which of them a table needs. `mariadb`: it is a MariaDB server's; `masked`: some of its columns are, or mysqldump
+    cannot write its rows for another reason."""
     if masked or (mariadb and _without_generated(table)):
         return Repair.INSERT
     approximate = {column.name for column in _approximate(table)}
@@ -61,13 +62,15 @@ def loses(table: Table, *, mariadb: bool = False, masked: bool = False) -> str:
     return " OR ".join(f"COALESCE({_differs(column)}, FALSE)" for column in _approximate(table))
 
 
-def statement(table: Table, *, mariadb: bool = False, masks: Mapping[str, Mask] = MappingProxyType({})) -> str:
+def statement(
+    table: Table, *, mariadb: bool = False, masked: bool = False, masks: Mapping[str, Mask] = MappingProxyType({})
+) -> str:
     """SQL that gives, for one row, the statement that brings its exact values, but for those of masked columns, for a
     session that uses its schema.
 
     NULL when that is longer than the server's max_allowed_packet.
     """
-    kind = repair(table, mariadb=mariadb, masked=bool(masks))
+    kind = repair(table, mariadb=mariadb, masked=masked or bool(masks))
     return _update(table) if kind is Repair.UPDATE else _insert(table, masks)
 
 

@@ -46,7 +46,7 @@ def restore_script(slice_: Slice, origin: Origin) -> str:
         rows_program=Heredoc(rows_program(slice_, sign)),
         views=list(_views(slice_, sign)),
         existing_views=Heredoc(
-            "\n".join(_existence(str(number), name, sign) for number, name in enumerate(views(slice_), 1))
+            "\n".join(_existence(str(number), view.name, sign) for number, view in enumerate(views(slice_), 1))
         ),
         statistics=Heredoc("\n".join(f"ANALYZE TABLE {quoted(marked(s.table.name, sign))};" for s in tables)),
         strays=Heredoc("\n".join(_strays(slice_, schema, sign) for schema in schemas(slice_))),
@@ -71,10 +71,10 @@ def _left_out(slice_: Slice) -> str:
 
 def _views(slice_: Slice, sign: str) -> list[_View]:
     found = []
-    for name, text in views(slice_).items():
-        renamed = renamed_view(text, sign, slice_.tables)
-        statement = create(name, text) if renamed is None else create(marked(name, sign), renamed)
-        found.append(_View(shell_word(comment(str(name))), Heredoc(statement), renamed is not None))
+    for view in views(slice_):
+        renamed = renamed_view(view.view or "", sign, slice_.tables)
+        statement = create(view) if renamed is None else create(view, marked(view.name, sign), renamed)
+        found.append(_View(shell_word(comment(str(view.name))), Heredoc(statement), renamed is not None))
     return found
 
 

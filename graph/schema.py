@@ -11,8 +11,11 @@ import networkx as nx
 import sqlglot
 
 from graph import quoting
-from graph.errors import InputError, StatementError
+from graph.errors import GrantError, InputError, StatementError
 from graph.names import TableName
+from graph.scan import hex_undecodable
+from graph.shown import show_create
+from graph.view_text import PLAIN, ViewForm, calls_stored_function, has_raw_bytes, view_parts
 
 if TYPE_CHECKING:
     from graph.database import Database
@@ -40,8 +43,9 @@ class Table:
     """A base table or a view.
 
     `key` identifies a row: the primary key, else the first unique key without NULLs, else empty.
-    `unique` holds the columns of every unique key. `view` is the text of a view's SELECT (empty when the
-    account may not see it), None for base tables.
+    `unique` holds the columns of every unique key. `view` is the text of a view's SELECT, None for base tables; it is
+    empty when the account may not see it, or when the view cannot be part of a slice, for which `hidden` says why.
+    `form` is the rest of a view's definition, and `shown` all that SHOW CREATE VIEW says.
     """
 
     name: TableName
@@ -49,6 +53,9 @@ class Table:
     key: tuple[str, ...]
     unique: tuple[tuple[str, ...], ...] = ()
     view: str | None = None
+    form: ViewForm = PLAIN
+    shown: str = ""
+    hidden: str = ""
 
     def column(self, name: str) -> Column:
         """The column of that name, in any case. Raises InputError for an unknown one."""
@@ -136,14 +143,50 @@ def read_schema(database: Database, tables: Iterable[TableName], *, checked: boo
     """
     wanted = list(dict.fromkeys(tables))
     case = int(database.value("SELECT @@lower_case_table_names"))
-    reader = _Reader(database, {}, [])
-    reader.read(name.schema for name in wanted)
+    reader = _Reader(database, case, {}, [], set(), set())
+    ahead = {name.schema for name in wanted}
+    while ahead:
+        reader.read(ahead)
+        ahead = reader.show_views(wanted)
     schema = Schema(reader.tables, _graph(reader, case), case, database.version)
     if not checked:
         return schema
     named = (schema.find(name.schema, name.name) for name in wanted)
     require_select(database, schema, (table.name for table in named if table is not None))
     return schema
+
+
+def _shown_view(database: Database, table: Table) -> Table:
+    name = table.name
+    try:
+        row = show_create(database, name, view=True)
+    except GrantError:
+        return replace(table, view="")
+    except StatementError as error:
+        return _hidden(table, f"the definition of view {name} cannot be read: {error}")
+    parts = view_parts(row[1])
+    if parts is None:
+        return _hidden(table, f"the definition of view {name} has a form that djproxy does not know")
+    select, form = hex_undecodable(parts[0], ""), parts[1]
+    _, _, charset, collation = row
+    if not charset.startswith("utf8") and has_raw_bytes(select):
+        return _hidden(table, f"view {name} was made in the character set {charset}, with texts that only it can write")
+    if not collation.startswith("utf8mb4_"):
+        form = replace(form, collation=collation)
+    if calls_stored_function(select):
+        return _hidden(table, f"view {name} calls a stored function, and these are not part of a slice")
+    try:
+        database.require_readable(select)
+    except StatementError as error:
+        return _hidden(table, f"the server does not take back the definition that it shows of view {name}: {error}")
+    except GrantError:
+        # Its tables are asked for where they are needed.
+        pass
+    return replace(table, view=select, form=form, shown="\t".join(row))
+
+
+def _hidden(table: Table, why: str) -> Table:
+    return replace(table, view="", hidden=why)
 
 
 def require_select(database: Database, schema: Schema, tables: Iterable[TableName]) -> None:
@@ -165,17 +208,42 @@ def require_select(database: Database, schema: Schema, tables: Iterable[TableNam
 
 @dataclass(frozen=True, slots=True)
 class _Reader:
+    """`schemas` have been read, and of `shown` views the definitions."""
+
     database: Database
+    case: int
     tables: dict[TableName, Table]
     foreign_keys: list[ForeignKey]
+    schemas: set[str]
+    shown: set[TableName]
 
     def read(self, schemas: Iterable[str]) -> None:
         """Reads these schemas, then those that they newly refer to, until there are none."""
-        seen: set[str] = set()
         ahead = set(schemas)
-        while new := {name for name in ahead - seen if name.lower() not in SYSTEM_SCHEMAS}:
-            seen |= new
+        while new := {name for name in ahead - self.schemas if name.lower() not in SYSTEM_SCHEMAS}:
+            self.schemas.update(new)
             ahead = self._read_round(", ".join(quoting.string_literal(name) for name in sorted(new)))
+
+    def show_views(self, named: Iterable[TableName]) -> set[str]:
+        """Reads how the named views are defined, and those that these read; returns the schemas that are still to be
+        read for them.
+
+        information_schema has other texts, and MariaDB's shows them to fewer accounts.
+        """
+        known = Schema(self.tables, nx.MultiDiGraph(), self.case)
+        ahead = list(named)
+        reached: set[TableName] = set()
+        while ahead:
+            table = known.find(*ahead.pop())
+            if table is None or table.view is None or table.name in reached:
+                continue
+            reached.add(table.name)
+            if table.name not in self.shown:
+                self.shown.add(table.name)
+                self.tables[table.name] = table = _shown_view(self.database, table)
+            ahead += view_tables(table.view or "")
+        names = {name.schema for view in reached for name in view_tables(self.tables[view].view or "")}
+        return {name for name in names - self.schemas if name.lower() not in SYSTEM_SCHEMAS}
 
     def _read_round(self, schemas: str) -> set[str]:
         """Reads schemas given as a list of literals; gives the schemas that they refer to."""

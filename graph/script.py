@@ -8,6 +8,7 @@ from typing import Final
 
 from graph import exact, fingerprint, keytable
 from graph.bash import Heredoc, Origin, comment, is_mariadb, render, use, words
+from graph.definition import definition
 from graph.exact import Repair
 from graph.fingerprint import Fingerprint
 from graph.names import TableName
@@ -59,6 +60,7 @@ class _Block:
     reasons: tuple[str, ...]
     label: str
     sql: str
+    structure: str
     words: str
     use: str
     expected: str
@@ -85,6 +87,19 @@ class _Scratch:
 
 
 @dataclass(frozen=True, slots=True)
+class _Structure:
+    """A table's or view's structure: in bash its name for people and in SQL, a number of its own, the digest of what
+    the server shows, whether the statement lacks some of that, and the statement."""
+
+    label: str
+    sql: str
+    number: int
+    digest: str
+    edited: bool
+    statement: Heredoc
+
+
+@dataclass(frozen=True, slots=True)
 class _Database:
     """One schema: its name for people, the SQL that gives its CREATE DATABASE, and, in bash, its USE and its tables."""
 
@@ -92,7 +107,7 @@ class _Database:
     label: str
     create: Heredoc
     use: str
-    words: str
+    tables: tuple[_Structure, ...]
 
 
 def dump_script(
@@ -107,18 +122,19 @@ def dump_script(
     Raises InputError for a name or a key that no script can hold.
     """
     tables = base_tables(slice_)
-    statements = [create(name, text) for name, text in views(slice_).items()]
+    made = views(slice_)
     files = _key_file_names(slice_, scratch_schema)
     numbers = {schema: number for number, schema in enumerate(schemas(slice_), 1)}
     blocks = [
         _block(
             sliced,
+            number,
             numbers[sliced.table.name.schema],
             fingerprints or {},
             files.get(sliced.table.name),
             is_mariadb(slice_),
         )
-        for sliced in tables
+        for number, sliced in _numbered(slice_)
     ]
     first = next((words(*sliced.table.name) for sliced in tables), "")
     return render(
@@ -131,12 +147,18 @@ def dump_script(
         repairs=any(block.exact for block in blocks),
         restricted=any(block.keys or any(block.parts) for block in blocks),
         scratch=_Scratch.of(scratch_schema) if files and scratch_schema else None,
-        views=Heredoc("\n".join(statements)) if statements else None,
-        hidden=[str(sliced.table.name) for sliced in hidden_views(slice_)],
+        views=[_view(slice_.tables[view.name]) for view in made],
+        view_statements=Heredoc("\n".join(map(create, made))),
+        hidden=[_without(sliced.table) for sliced in hidden_views(slice_)],
         header=Heredoc(HEADER),
         footer=Heredoc(FOOTER),
         modulus=fingerprint.MODULUS,
     )
+
+
+def _without(view: Table) -> str:
+    """A view that is left out, and why."""
+    return f"{view.name}: {view.hidden}" if view.hidden else str(view.name)
 
 
 def key_files(slice_: Slice, scratch_schema: str | None) -> dict[str, str]:
@@ -163,27 +185,53 @@ def _key_file_names(slice_: Slice, scratch_schema: str | None) -> dict[TableName
 
 def _databases(slice_: Slice) -> Iterator[_Database]:
     """The slice's schemas, in the order of their first tables."""
+    structures = [(sliced.table.name.schema, _structure(sliced, number)) for number, sliced in _numbered(slice_)]
     for schema in schemas(slice_):
-        tables = [s.table.name.name for s in base_tables(slice_) if s.table.name.schema == schema]
         yield _Database(
             comment=f"# {comment(identifier(schema))}",
             label=shell_word(comment(schema)),
             create=Heredoc(f"{create_database(schema)};"),
             use=shell_word(use(schema)),
-            words=words(schema, *tables) if tables else "",
+            tables=tuple(structure for owner, structure in structures if owner == schema),
         )
+
+
+def _numbered(slice_: Slice) -> Iterator[tuple[int, TableSlice]]:
+    return enumerate(base_tables(slice_), 1)
+
+
+def _structure(sliced: TableSlice, number: int) -> _Structure:
+    found = definition(sliced)
+    return _Structure(
+        label=shell_word(comment(str(sliced.table.name))),
+        sql=shell_word(quoted(sliced.table.name)),
+        number=number,
+        digest=found.digest,
+        edited=bool(found.withheld),
+        statement=Heredoc(f"{found.statement};"),
+    )
+
+
+def _view(sliced: TableSlice) -> _Structure:
+    found = definition(sliced)
+    name = sliced.table.name
+    label, sql = shell_word(comment(str(name))), shell_word(quoted(name))
+    # What is shown begins with the name.
+    return _Structure(label, sql, 0, found.digest, False, Heredoc(found.shown[len(name.name) + 1 :]))
 
 
 def _block(
     sliced: TableSlice,
     number: int,
+    schema: int,
     fingerprints: Mapping[TableName, Fingerprint],
     key_file: str | None,
     mariadb: bool,
 ) -> _Block:
-    """`number` is that of the table's schema."""
-    table = sliced.table
-    masked = bool(sliced.masks)
+    """`number` is the table's own, `schema` that of its schema."""
+    table, shown = sliced.table, definition(sliced)
+    # mysqldump leaves out the rows of some engines that keep them elsewhere.
+    masked = bool(sliced.masks) or shown.elsewhere
     repair = exact.repair(table, mariadb=mariadb, masked=masked) if sliced.rows else Repair.NONE
     repaired = repair is not Repair.NONE
     taken = fingerprints.get(table.name)
@@ -193,14 +241,15 @@ def _block(
         reasons=sliced.reasons,
         label=shell_word(comment(str(table.name))),
         sql=shell_word(quoted(table.name)),
+        structure=f"{number} {shown.digest}{' edited' if shown.withheld else ''}",
         words=words(*table.name),
-        use=f"{number} {shell_word(use(table.name.schema))}",
+        use=f"{schema} {shell_word(use(table.name.schema))}",
         expected=expected,
         fingerprint=Heredoc(fingerprint.columns(table)),
         parts=() if key_file else tuple(where if where is None else Heredoc(where) for where in restrictions(sliced)),
         keys=_key_table(table, key_file) if key_file else None,
         loses=Heredoc(exact.loses(table, mariadb=mariadb, masked=masked)) if repaired else None,
-        exact=Heredoc(exact.statement(table, mariadb=mariadb, masks=sliced.masks)) if repaired else None,
+        exact=Heredoc(exact.statement(table, mariadb=mariadb, masked=masked, masks=sliced.masks)) if repaired else None,
         apart=repair is Repair.INSERT,
     )
 

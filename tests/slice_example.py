@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import networkx as nx
 
+from graph.create_table import create_table
+from graph.definition import Definition
 from graph.documents import Judged, Meta
 from graph.names import TableName
+from graph.quoting import identifier
 from graph.schema import Column, ForeignKey, Schema, Table
 from graph.slice import Slice, TableSlice
 from graph.statement import Session, Statement, StatementClass
@@ -26,7 +31,23 @@ def example() -> Slice:
         PARENT: TableSlice(parent, frozenset({(1,), (2,)}), False, 2, 9, ("secret reason\nof two lines",)),
         CHILD: TableSlice(child, frozenset({(5,)}), True, 1, 1, ("picked",)),
     }
-    return Slice(Schema({PARENT: parent, CHILD: child}, graph, 0, "8.4.0"), tables)
+    return with_definitions(Slice(Schema({PARENT: parent, CHILD: child}, graph, 0, "8.4.0"), tables))
+
+
+def with_definitions(slice_: Slice) -> Slice:
+    """The slice with structures as a server might show them."""
+    return replace(slice_, tables={name: _with_definition(sliced) for name, sliced in slice_.tables.items()})
+
+
+def _with_definition(sliced: TableSlice) -> TableSlice:
+    table = sliced.table
+    if table.view is not None:
+        shown = f"CREATE ALGORITHM=UNDEFINED DEFINER=`u`@`h` SQL SECURITY DEFINER VIEW `v` AS {table.view}"
+        return replace(sliced, definition=Definition(f"{table.name.name}\t{shown}\tutf8mb4\tutf8mb4_bin"))
+    columns = ",\n".join(f"  {identifier(column.name)} {column.column_type}" for column in table.columns)
+    shown = f"CREATE TABLE {identifier(table.name.name)} (\n{columns}\n) ENGINE=InnoDB"
+    made = create_table(shown)
+    return replace(sliced, definition=Definition(f"{table.name.name}\t{shown}", made.statement, made.engine))
 
 
 STATEMENTS = [

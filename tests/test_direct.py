@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from graph import direct_rows
-from graph.direct import TooLong, engine, hexadecimal, inserts, quoted_text, row_form, table_structure
+from graph.direct import TooLong, hexadecimal, inserts, quoted_text, row_form
 from graph.direct_rows import PacketStream, only_value, values
 from graph.names import TableName
 from graph.schema import Column, Table
@@ -107,17 +107,6 @@ def test_statements_hold_all_rows_in_order_and_keep_to_their_length(rows: list[l
         counts.append(number)
         assert number == 1 or sum(len(row) + 1 for row in taken) <= longest + number
     assert remaining == [] and all(counts)
-
-
-def test_a_counter_is_left_out_of_the_structure_and_nothing_else() -> None:
-    name = "a\n) ENGINE=x AUTO_INCREMENT=3 "
-    made = (
-        f"CREATE TABLE `t` (\n  `{name}` int\n) ENGINE=MyISAM{{}} DEFAULT CHARSET=utf8mb4 COMMENT=') AUTO_INCREMENT=9'"
-    )
-    assert table_structure(made.format(" AUTO_INCREMENT=77")) == made.format("") + ";\n"
-    assert table_structure(made.format("")) == made.format("") + ";\n"
-    assert engine(made.format("")) == "MyISAM"
-    assert engine("CREATE SEQUENCE") == ""
 
 
 def test_a_row_that_the_server_could_not_write_is_no_null() -> None:

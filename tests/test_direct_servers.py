@@ -82,7 +82,7 @@ def test_both_hold_the_same_to_the_bit(both: Both, servers: dict[str, PrivateSer
     assert_works(source, "direct_lab")
 
 
-def test_the_structure_is_written_as_mysqldump_writes_it(both: Both) -> None:
+def test_both_write_the_same_structure(both: Both) -> None:
     created = re.compile(r"^CREATE .*?;$", re.MULTILINE | re.DOTALL)
     texts = [unpacked(both.direct), both.dumped.slice_file.read_text()]
     ours, theirs = (created.findall(text) for text in texts)

@@ -20,6 +20,7 @@ from graph.script import dump_script
 from graph.selection import hidden_views
 from graph.slice import Slice, TableSlice
 from tests.dumping import META, READER, Pair, assert_copied, export, fetch, insert, restored, run, shellcheck, take
+from tests.slice_example import with_definitions
 
 NASTY = [
     "it's",
@@ -169,7 +170,7 @@ def test_names_that_look_like_options() -> None:
 def rendered(name: str) -> str:
     table = Table(TableName("lab", name), (Column("id", "int", "int", False),), ("id",))
     sliced = TableSlice(table, frozenset({(1,)}), True, 1, 1)
-    slice_ = Slice(Schema({table.name: table}, nx.MultiDiGraph()), {table.name: sliced})
+    slice_ = with_definitions(Slice(Schema({table.name: table}, nx.MultiDiGraph()), {table.name: sliced}))
     return dump_script(slice_, Origin("p", "s", "v"))
 
 

@@ -21,7 +21,7 @@ from graph.restore import restore_script
 from graph.schema import Column, ForeignKey, Schema, Table
 from graph.script import dump_script
 from graph.slice import Slice, TableSlice
-from tests.slice_example import CHILD, PARENT, example
+from tests.slice_example import CHILD, PARENT, example, with_definitions
 
 ORIGIN = Origin("Paper", "db:3306", "0.1.0")
 
@@ -38,7 +38,7 @@ def test_text_stays_in_comments_and_words() -> None:
     evil = "x\ntouch /nowhere/evil\r\u2028$(touch evil)`touch evil`'\"\\"
     table = Table(TableName(evil, evil), (Column(evil, "int", "int", False),), (evil,))
     sliced = TableSlice(table, frozenset({(1,)}), False, 1, 2, (evil,))
-    slice_ = Slice(Schema({table.name: table}, nx.MultiDiGraph()), {table.name: sliced})
+    slice_ = with_definitions(Slice(Schema({table.name: table}, nx.MultiDiGraph()), {table.name: sliced}))
     origin = Origin(evil, evil, evil)
     for script in (dump_script(slice_, origin), restore_script(slice_, origin)):
         assert subprocess.run(["bash", "-n"], input=script.encode(), check=False).returncode == 0
@@ -60,7 +60,7 @@ def test_views_come_after_those_they_read() -> None:
         TableName("lab", name): TableSlice(Table(TableName("lab", name), (), (), view=text), frozenset(), False, 0, 0)
         for name, text in texts.items()
     }
-    script = dump_script(replace(slice_, tables={**views, **slice_.tables}), ORIGIN)
+    script = dump_script(with_definitions(replace(slice_, tables={**views, **slice_.tables})), ORIGIN)
     order = [script.index(f"CREATE SQL SECURITY INVOKER VIEW `lab`.`{name}` AS {texts[name]};") for name in "bac"]
     assert order == sorted(order)
 
@@ -68,7 +68,7 @@ def test_views_come_after_those_they_read() -> None:
 def test_a_heredoc_ends_where_it_should() -> None:
     table = Table(TableName("lab", "SQL\nSQL\nx"), (Column("SQL\nSQL\nid", "int", "int", False),), ("SQL\nSQL\nid",))
     sliced = TableSlice(table, frozenset({(1,)}), False, 1, 2)
-    slice_ = Slice(Schema({table.name: table}, nx.MultiDiGraph()), {table.name: sliced})
+    slice_ = with_definitions(Slice(Schema({table.name: table}, nx.MultiDiGraph()), {table.name: sliced}))
     assert "take where <<'SQL_'\n`SQL\nSQL\nid`=1\nSQL_\n" in dump_script(slice_, ORIGIN)
 
 

@@ -328,14 +328,6 @@ def _first_line(error: Exception) -> str:
     return str(error).splitlines()[0] if str(error) else type(error).__name__
 
 
-#: What MySQL writes around the columns and aggregates of a view that groups WITH ROLLUP.
-_ROLLUP_MARKS = frozenset({"rollup_group_item", "rollup_sum_switcher"})
-
-
 def parse_view(definition: str) -> exp.Query:
-    """The query of a view, as information_schema.VIEWS gives it (always in the server's own spelling)."""
-    tree = parse(definition, Session()).tree
-    for node in list(tree.find_all(exp.Anonymous)):
-        if node.name.lower() in _ROLLUP_MARKS:
-            node.replace(node.expressions[0])
-    return tree
+    """The query of a view, as SHOW CREATE VIEW has it (always in the server's own spelling)."""
+    return parse(definition, Session()).tree

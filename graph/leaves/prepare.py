@@ -155,7 +155,8 @@ def _inline_views(root: exp.Query, prepared: Prepared, default_schema: str | Non
             continue
         if not table.view:
             raise Unreadable(
-                f"the definition of view {table.name} cannot be read; the right SHOW VIEW on its schema is missing"
+                table.hidden
+                or f"the definition of view {table.name} cannot be read; the right SHOW VIEW on its schema is missing"
             )
         if table not in prepared.views:
             prepared.views.append(table)
