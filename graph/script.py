@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from graph import exact, fingerprint, keytable
-from graph.bash import Heredoc, Origin, comment, is_mariadb, render, use, words
+from graph.bash import Heredoc, Origin, is_mariadb, render, use, words
 from graph.exact import Repair
 from graph.fingerprint import Fingerprint
 from graph.names import TableName
@@ -18,6 +18,7 @@ from graph.schema import Table
 from graph.selection import base_tables, by_key_table, hidden_views, restrictions
 from graph.slice import Slice, TableSlice
 from graph.views import create, views
+from graph.visible import visible
 from graph.words import counted
 
 #: The folder of key files.
@@ -81,7 +82,7 @@ class _Scratch:
 
     @classmethod
     def of(cls, schema: str) -> _Scratch:
-        return cls(comment(schema), *map(shell_word, (identifier(schema), string_literal(schema), use(schema))))
+        return cls(visible(schema), *map(shell_word, (identifier(schema), string_literal(schema), use(schema))))
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,8 +167,8 @@ def _databases(slice_: Slice) -> Iterator[_Database]:
     for schema in schemas(slice_):
         tables = [s.table.name.name for s in base_tables(slice_) if s.table.name.schema == schema]
         yield _Database(
-            comment=f"# {comment(identifier(schema))}",
-            label=shell_word(comment(schema)),
+            comment=f"# {visible(identifier(schema))}",
+            label=shell_word(visible(schema)),
             create=Heredoc(f"{create_database(schema)};"),
             use=shell_word(use(schema)),
             words=words(schema, *tables) if tables else "",
@@ -191,7 +192,7 @@ def _block(
     return _Block(
         title=_title(sliced),
         reasons=sliced.reasons,
-        label=shell_word(comment(str(table.name))),
+        label=shell_word(visible(str(table.name))),
         sql=shell_word(quoted(table.name)),
         words=words(*table.name),
         use=f"{number} {shell_word(use(table.name.schema))}",
