@@ -141,13 +141,13 @@ def _octal(found: re.Match[str]) -> str:
 
 
 def byte_patterns() -> list[str]:
-    """Patterns of bash, for single bytes, of the hidden characters beyond ASCII in UTF-8."""
+    """Patterns for single bytes, for bash's `$'…'`, of the hidden characters beyond ASCII in UTF-8."""
     points = [p for first, last in _RANGES for p in range(first, last + 1) if p > 0x7F and not 0xD800 <= p <= 0xDFFF]
     last_bytes: dict[bytes, list[int]] = {}
     for data in (chr(point).encode("utf-8") for point in points):
         last_bytes.setdefault(data[:-1], []).append(data[-1])
-    return ["$'" + "".join(f"\\{byte:03o}" for byte in head) + "'" + _one_of(ends) for head, ends in last_bytes.items()]
+    return ["".join(f"\\{byte:03o}" for byte in head) + _one_of(ends) for head, ends in last_bytes.items()]
 
 
 def _one_of(ends: list[int]) -> str:
-    return "[" + "".join(f"$'\\{first:03o}'-$'\\{last:03o}'" for first, last in _runs(ends)) + "]"
+    return "[" + "".join(f"\\{first:03o}-\\{last:03o}" for first, last in _runs(ends)) + "]"

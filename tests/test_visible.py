@@ -160,6 +160,13 @@ def test_the_scripts_filter_writes_out_every_hidden_character_as_we_do(filter_: 
     assert filtered(filter_, text.encode()).decode() == visible_lines(text) + "\n"
 
 
+def test_the_scripts_filter_takes_lines_of_any_length(filter_: str) -> None:
+    lines = ["é日\x1b\u202e" * 60, "x" * 5000, "", "日" * 100_000]
+    first, *others, long = filtered(filter_, "\n".join(lines).encode()).decode(errors="replace").splitlines()
+    assert [first, *others] == [visible(line) for line in lines[:-1]]
+    assert long.startswith("日" * 6000) and len(long) < 8000
+
+
 @settings(max_examples=60)
 @given(st.binary())
 def test_the_scripts_filter_makes_any_bytes_harmless(filter_: str, data: bytes) -> None:
