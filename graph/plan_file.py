@@ -24,7 +24,7 @@ from graph.other_parts import OtherPart
 from graph.paths import written as written_path
 from graph.plan import Plan
 from graph.structure import Structure
-from graph.visible import hides, written_in_yaml
+from graph.visible import hides, visible, written_in_yaml
 from graph.words import counted
 
 VERSION: Final = 1
@@ -260,8 +260,8 @@ def _suggested(hints: Sequence[Hint]) -> Iterator[str]:
 def _suggested_parts(others: Sequence[OtherPart]) -> Iterator[str]:
     """Parts that are left out, as comments in the form of entries."""
     for other in others:
-        yield f"## Not included: {part_text(other)}. To include it, remove the '# ':\n"
-        yield f"# {_dump([written(other.part)], flow=False)}"
+        yield f"## Not included: {visible(part_text(other))}. To include it, remove the '# ':\n"
+        yield "".join(f"# {line}\n" for line in _dump([written(other.part)], flow=False).splitlines())
 
 
 def part_text(other: OtherPart) -> str:

@@ -19,6 +19,7 @@ from proxy.paths import Home
 from proxy.recorder import catch_up
 from proxy.settings import Surroundings
 from proxy.store import Store
+from proxy.terminal import say
 
 _Parsed = TypeVar("_Parsed")
 
