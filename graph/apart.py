@@ -298,6 +298,6 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_AS, (limit, hard))
     sys.setrecursionlimit(RECURSION_LIMIT)
     threading.stack_size(STACK_SIZE)
-    thread = threading.Thread(target=serve, args=(sys.stdin.buffer, sys.stdout.buffer, signal.alarm))
+    thread = threading.Thread(target=serve, args=(sys.stdin.buffer, sys.stdout.buffer, signal.alarm))  # noqa: TID251 -- a pipe to who started us
     thread.start()
     thread.join()

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from graph.bash import comment
 from graph.families import ADDRESSES, CHOICES, DATES, NUMBERS, TEXTS
 from graph.names import TableName
 from graph.quoting import identifier, string_literal
@@ -16,6 +15,7 @@ from graph.renaming import literal, marked, schemas
 from graph.schema import Column, ForeignKey, Table
 from graph.selection import base_tables
 from graph.slice import Slice
+from graph.visible import visible
 
 _TEXTS = TEXTS | CHOICES
 _PLAIN = NUMBERS | DATES | ADDRESSES | {"time"}
@@ -25,7 +25,7 @@ _EXAMPLES = 5
 
 def checks(labelled: Iterable[tuple[str, str]], mark: str) -> str:
     """Queries that give a line for each problem, as `restore.sh` reads them: each after what it is about."""
-    return "\n".join(f"SELECT {literal(f'checking {comment(label)}', mark)};\n{sql}" for label, sql in labelled)
+    return "\n".join(f"SELECT {literal(f'checking {visible(label)}', mark)};\n{sql}" for label, sql in labelled)
 
 
 def obstacles(slice_: Slice, foreign_keys: Sequence[ForeignKey], mark: str) -> Iterator[tuple[str, str]]:

@@ -10,6 +10,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from graph.quoting import identifier, shell_word
 from graph.slice import Slice
+from graph.visible import byte_patterns, flat, hides
 
 #: Names that every client reads rightly in its own command `USE`.
 _PLAIN_NAME: Final = re.compile(r"[A-Za-z0-9_$-]+", re.ASCII)
@@ -26,9 +27,23 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class Heredoc:
-    """Text between two lines of bash, as it stands."""
+    """Text on the standard input of a command: between two lines of bash, as it stands.
+
+    `redirection` belongs to the command, and `body` ends the line. A text with hidden characters is a word instead, in
+    which they are written out.
+    """
 
     text: str
+
+    @property
+    def redirection(self) -> str:
+        """What tells the command where its input is."""
+        return f"<<<{shell_word(self.text)}" if hides(self.text) else f"<<'{self.delimiter}'"
+
+    @property
+    def body(self) -> str:
+        """The lines after the command's."""
+        return "" if hides(self.text) else f"\n{self.text}\n{self.delimiter}"
 
     @property
     def delimiter(self) -> str:
@@ -53,12 +68,13 @@ def render(template: str, slice_: Slice, origin: Origin, **values: object) -> st
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters["comment"] = comment
+    environment.filters["comment"] = flat
     return environment.get_template(template).render(
         paper=origin.paper,
         source=origin.source,
         version=origin.version,
         rows=slice_.rows,
+        hidden_bytes=byte_patterns(),
         mariadb=mariadb,
         dump_tool=dump_tools[0],
         dump_tools=" ".join(dump_tools),
@@ -71,11 +87,6 @@ def render(template: str, slice_: Slice, origin: Origin, **values: object) -> st
 def is_mariadb(slice_: Slice) -> bool:
     """Whether the slice's source is a MariaDB server."""
     return "mariadb" in slice_.schema.server_version.lower()
-
-
-def comment(text: str) -> str:
-    """Text that stays within one line and shows no control characters."""
-    return "".join(character if character.isprintable() else "�" for character in " ".join(text.split()))
 
 
 def words(*names: str) -> str:

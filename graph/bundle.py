@@ -26,6 +26,7 @@ from graph.names import TableName
 from graph.restore import restore_script
 from graph.script import KEY_FOLDER, dump_script, key_files
 from graph.slice import Slice
+from graph.visible import hides
 
 #: The list of files that rows name.
 LISTING: Final = "files.tsv"
@@ -97,7 +98,7 @@ def safe_name(paper: str) -> str:
     Where that changes the name, a part of its SHA-256 keeps different papers apart.
     """
     composed = unicodedata.normalize("NFC", paper)
-    kept = "".join(c if c.isalnum() or c in "-_." else "_" for c in composed)
+    kept = "".join(c if (c.isalnum() and not hides(c)) or c in "-_." else "_" for c in composed)
     kept = kept.lstrip(".-")
     while len(kept.encode("utf-8", "replace")) > _LONGEST_NAME:
         kept = kept[:-1]

@@ -19,6 +19,7 @@ from graph.selection import present, restrictions
 from graph.slice import Dangling, PinCheck, Slice, TableSlice
 from graph.statement import Session, Statement, StatementClass
 from graph.structure import Structure
+from graph.visible import flat, hides, json_text, visible_lines
 
 FORMAT: Final = "djproxy bundle"
 FORMAT_VERSION: Final = 1
@@ -142,12 +143,35 @@ def queries(statements: Iterable[Judged], included: frozenset[StatementClass]) -
             continue
         seen.add((text, *settings))
         lines += ["", f"-- {_context(session)}"]
+        if hides(session.schema or ""):
+            lines += [f"-- {_UNREACHABLE}", *_shown(text)]
+            continue
         if settings != current:
-            lines += settings
+            lines += [line for each in settings for line in (_prepared(each) if hides(each) else [f"{each};"])]
             current = settings
-        # On a line of its own: the statement may end in a comment.
-        lines += [text, ";"]
+        # The end on a line of its own: the statement may end in a comment.
+        lines += _prepared(text) if hides(text) else [text, ";"]
     return "\n".join(lines) + "\n"
+
+
+#: USE cannot be prepared on MySQL, and a name in backticks has no escapes.
+_UNREACHABLE: Final = "Left out here, since USE takes that schema's name only as it is; djproxy verify asks this query:"
+
+
+def _prepared(sql: str) -> list[str]:
+    """A statement with hidden characters, prepared from its bytes: the server gets the same text."""
+    return [
+        "-- With hidden characters, which are written out here:",
+        *_shown(sql),
+        f"SET @djproxy_query = X'{sql.encode('utf-8', 'surrogateescape').hex().upper()}';",
+        "PREPARE djproxy_query FROM @djproxy_query;",
+        "EXECUTE djproxy_query;",
+        "DEALLOCATE PREPARE djproxy_query;",
+    ]
+
+
+def _shown(sql: str) -> list[str]:
+    return [f"--   {line}" for line in visible_lines(sql).split("\n")]
 
 
 def published_text(sql: str) -> str:
@@ -184,7 +208,7 @@ def structure_digest(table: Table) -> str:
 
 
 def _json(document: Mapping[str, Any]) -> str:
-    return json.dumps(document, indent=2, ensure_ascii=True) + "\n"
+    return json_text(document, ascii_only=True) + "\n"
 
 
 def _reviewed_table(sliced: TableSlice, slice_: Slice, fingerprints: Mapping[TableName, Fingerprint]) -> dict[str, Any]:
@@ -270,16 +294,16 @@ def _foreign_key(key: ForeignKey) -> dict[str, Any]:
 def _settings(session: Session) -> Iterator[str]:
     """The statements that give a session its settings; what it did not set is the server's default."""
     if session.schema is not None:
-        yield use(session.schema)
-    yield f"SET sql_mode = {_literal(session.sql_mode)}, time_zone = {_literal(session.time_zone)};"
+        yield use(session.schema).removesuffix(";")
+    yield f"SET sql_mode = {_literal(session.sql_mode)}, time_zone = {_literal(session.time_zone)}"
     if session.collation is not None:
-        yield f"SET collation_connection = {_literal(session.collation)};"
+        yield f"SET collation_connection = {_literal(session.collation)}"
     elif session.charset is not None:
-        yield f"SET character_set_connection = {_literal(session.charset)};"
+        yield f"SET character_set_connection = {_literal(session.charset)}"
     else:
-        yield "SET NAMES utf8mb4;"
+        yield "SET NAMES utf8mb4"
     for name, literal in session.variables.items():
-        yield f"SET @{quoting.identifier(name)} = {literal};"
+        yield f"SET @{quoting.identifier(name)} = {literal}"
 
 
 def _literal(value: str | None) -> str:
@@ -295,5 +319,5 @@ def _context(session: Session) -> str:
         "charset": session.charset,
         "collation": session.collation,
     }
-    said = [f"{name} {' '.join(value.split()) or '(empty)'}" for name, value in parts.items() if value is not None]
+    said = [f"{name} {flat(value) or '(empty)'}" for name, value in parts.items() if value is not None]
     return ", ".join(said) or "the server's own settings"

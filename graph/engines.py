@@ -7,12 +7,11 @@ from the option file in MYSQL_DEFAULTS_FILE.
 
 from __future__ import annotations
 
-import json
 import re
 from enum import StrEnum
 from typing import Final
 
-from graph.bash import Origin, comment, is_mariadb, render
+from graph.bash import Origin, is_mariadb, render
 from graph.definition import definition
 from graph.errors import InputError
 from graph.exact import Repair, repair
@@ -21,6 +20,7 @@ from graph.quoting import identifier
 from graph.quoting import table as quoted
 from graph.selection import base_tables, restrictions
 from graph.slice import Slice, TableSlice
+from graph.visible import hides, json_text, visible
 
 
 class Engine(StrEnum):
@@ -66,12 +66,12 @@ def engine_files(slice_: Slice, origin: Origin, engine: Engine) -> dict[str, tup
             )
         if withheld := definition(sliced).withheld:
             raise InputError(
-                f"the structure of {sliced.table.name} has what must not go out ({comment(', '.join(withheld))}), and"
+                f"the structure of {sliced.table.name} has what must not go out ({visible(', '.join(withheld))}), and"
                 f" {_WORDS[engine][0]} would write it; dump with dump.sh"
             )
     text = _mysqlsh(slice_) if engine is Engine.MYSQLSH else _mydumper(slice_)
     inexact = [
-        comment(str(sliced.table.name))
+        visible(str(sliced.table.name))
         for sliced in base_tables(slice_)
         if sliced.rows and repair(sliced.table, mariadb=is_mariadb(slice_)) is not Repair.NONE
     ]
@@ -119,13 +119,9 @@ def _mysqlsh(slice_: Slice) -> str:
     engine = Engine.MYSQLSH
     return (
         f"// What util.dumpSchemas takes of each table; see {engine.script}.\n"
-        f"const options = {_json(options)};\n"
-        f"util.dumpSchemas({_json(schemas)}, {_json(engine.value)}, options);\n"
+        f"const options = {json_text(options, 1, ascii_only=True)};\n"
+        f"util.dumpSchemas({json_text(schemas, 1, ascii_only=True)}, {json_text(engine.value, 1)}, options);\n"
     )
-
-
-def _json(value: object) -> str:
-    return json.dumps(value, indent=1, ensure_ascii=True)
 
 
 def _mydumper(slice_: Slice) -> str:
@@ -145,6 +141,8 @@ def _mydumper(slice_: Slice) -> str:
     for sliced in tables:
         where = condition(sliced)
         if where is not None:
+            if hides(where):
+                raise _untold(sliced.table.name)
             name = sliced.table.name
             lines += ["", f"[{identifier(name.schema)}.{identifier(name.name)}]", f"where={where}"]
     return "\n".join(lines) + "\n"
@@ -152,11 +150,16 @@ def _mydumper(slice_: Slice) -> str:
 
 def _require_plain(name: TableName) -> None:
     for part in name:
-        if not _PLAIN_NAME.fullmatch(part):
-            raise InputError(
-                f"mydumper cannot be told of table {name}: dots, brackets, backslashes and backticks in names mean"
-                " something else to it; dump with dump.sh, or with --engine mysqlsh"
-            )
+        if hides(part) or not _PLAIN_NAME.fullmatch(part):
+            raise _untold(name)
+
+
+def _untold(name: TableName) -> InputError:
+    return InputError(
+        f"mydumper cannot be told of table {name}: dots, brackets, backslashes and backticks in names mean something"
+        " else to it, and characters that cannot be seen must not stand in its file; dump with dump.sh, or with"
+        " --engine mysqlsh"
+    )
 
 
 def _escaped(name: str) -> str:

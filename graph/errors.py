@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 
 class GraphError(Exception):
     """Something that a person can act on; the message says what happened, to what, and what to do."""
@@ -21,6 +23,15 @@ class ServerError(GraphError):
     """A server that cannot be reached, refuses the login or breaks the connection."""
 
     exit_code = 3
+
+
+class ScriptError(ServerError):
+    """A script that stopped; `lines` are the last that it and its tools said."""
+
+    def __init__(self, message: str, lines: Sequence[str]) -> None:
+        super().__init__("\n".join([message, *lines]))
+        self.message = message
+        self.lines = tuple(lines)
 
 
 class ConnectionLost(ServerError):

@@ -19,6 +19,7 @@ from typing import Any, Final, TextIO
 
 from graph.errors import InputError
 from graph.names import TableName
+from graph.visible import escaped, unescaped
 
 #: The store of DataJoint 2.x that is meant where none is named. No store there can have this name.
 DEFAULT_STORE: Final = "default"
@@ -277,7 +278,7 @@ def from_path(value: str, rule: FileRule) -> Place | None:
 
 
 def write(entries: Iterable[FileEntry], file: TextIO) -> None:
-    """Writes the list: tab-separated values with a header, quoted as spreadsheets do."""
+    """Writes the list: tab-separated values with a header, quoted as spreadsheets do, hidden characters written out."""
     file.write(_line(_COLUMNS))
     for entry in entries:
         place = entry.place
@@ -287,7 +288,8 @@ def write(entries: Iterable[FileEntry], file: TextIO) -> None:
 
 def _line(fields: Iterable[str]) -> str:
     """Not by the csv module: under Python 3.11 it writes a carriage return without quotes."""
-    return "\t".join(f'"{_doubled(each)}"' if _SPECIAL.search(each) else each for each in fields) + "\n"
+    written = map(escaped, fields)
+    return "\t".join(f'"{_doubled(each)}"' if _SPECIAL.search(each) else each for each in written) + "\n"
 
 
 def _doubled(text: str) -> str:
@@ -301,7 +303,7 @@ def read(file: TextIO) -> Iterator[Place]:
         if tuple(next(rows, ())) != _COLUMNS:
             raise InputError("files.tsv has not the columns that this djproxy knows; export again")
         for row in rows:
-            _, _, _, store, path, kind, size, items, checksum = row
+            _, _, _, store, path, kind, size, items, checksum = map(unescaped, row)
             yield Place(
                 store,
                 inside(path),

@@ -24,6 +24,7 @@ from graph.other_parts import OtherPart
 from graph.paths import written as written_path
 from graph.plan import Plan
 from graph.structure import Structure
+from graph.visible import hides, visible, written_in_yaml
 from graph.words import counted
 
 VERSION: Final = 1
@@ -226,8 +227,20 @@ def _is_pair(node: yaml.Node) -> bool:
 
 def _dump(value: object, *, flow: bool | None = None) -> str:
     """YAML; unless told otherwise, what holds nothing but scalars is one line."""
-    text: str = yaml.safe_dump(value, sort_keys=False, allow_unicode=True, default_flow_style=flow, width=10_000)
-    return text
+    text: str = yaml.dump(
+        value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, default_flow_style=flow, width=10_000
+    )
+    return written_in_yaml(text)
+
+
+class _Dumper(yaml.SafeDumper):
+    """Texts with hidden characters stand in double quotes, in which these can be written out."""
+
+    def represent_str(self, data: str) -> yaml.ScalarNode:
+        return self.represent_scalar("tag:yaml.org,2002:str", data, style='"' if hides(data) else None)
+
+
+_Dumper.add_representer(str, _Dumper.represent_str)
 
 
 def _suggested(hints: Sequence[Hint]) -> Iterator[str]:
@@ -247,8 +260,8 @@ def _suggested(hints: Sequence[Hint]) -> Iterator[str]:
 def _suggested_parts(others: Sequence[OtherPart]) -> Iterator[str]:
     """Parts that are left out, as comments in the form of entries."""
     for other in others:
-        yield f"## Not included: {part_text(other)}. To include it, remove the '# ':\n"
-        yield f"# {_dump([written(other.part)], flow=False)}"
+        yield f"## Not included: {visible(part_text(other))}. To include it, remove the '# ':\n"
+        yield "".join(f"# {line}\n" for line in _dump([written(other.part)], flow=False).splitlines())
 
 
 def part_text(other: OtherPart) -> str:

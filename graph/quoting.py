@@ -7,17 +7,13 @@ connection whose character set is utf8mb4, the only one that `graph` and the scr
 from __future__ import annotations
 
 import re
-import unicodedata
 
 from graph.errors import InputError
 from graph.names import TableName
+from graph.visible import hides, in_bytes
 
 #: Words that bash takes as they are.
 _PLAIN_WORD = re.compile(r"[A-Za-z0-9_@%+=:,./-]+", re.ASCII)
-
-#: Character classes that a reader cannot see or that break a line: controls, formats (bidirectional marks are
-#: among them), surrogates, private and unassigned characters, line and paragraph separators.
-_INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 
 
 def identifier(name: str) -> str:
@@ -38,9 +34,7 @@ def string_literal(text: str) -> str:
     In quotes where these cannot be misread, else (a backslash, which sql_mode may or may not make an escape,
     or any character that cannot be seen) as the hexadecimal of its UTF-8.
     """
-    # What is printable, as nearly every text is, has no character of these classes.
-    shown = text.isprintable() or not any(unicodedata.category(character) in _INVISIBLE for character in text)
-    if "\\" in text or not shown:
+    if "\\" in text or "\n" in text or "\t" in text or hides(text):
         return f"_utf8mb4 x'{text.encode('utf-8').hex().upper()}'"
     return "'" + text.replace("'", "''") + "'"
 
@@ -51,9 +45,14 @@ def bytes_literal(data: bytes) -> str:
 
 
 def shell_word(text: str) -> str:
-    """One word of a bash command that stands for exactly that text. Raises InputError for a NUL in it."""
+    """One word of a bash command that stands for exactly that text. Raises InputError for a NUL in it.
+
+    Hidden characters are written out, in bash's `$'…'`.
+    """
     if "\0" in text:
         raise InputError("a NUL character cannot be passed to a command")
     if _PLAIN_WORD.fullmatch(text):
         return text
+    if hides(text):
+        return f"$'{in_bytes(text)}'"
     return "'" + text.replace("'", "'\\''") + "'"

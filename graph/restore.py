@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from graph import append
-from graph.bash import Heredoc, Origin, comment, render
+from graph.bash import Heredoc, Origin, render
 from graph.dangling import orphans
 from graph.names import TableName
 from graph.quoting import identifier, shell_word, string_literal
@@ -15,6 +15,7 @@ from graph.schema import ForeignKey
 from graph.selection import base_tables, present
 from graph.slice import Slice, TableSlice
 from graph.views import create, views
+from graph.visible import visible
 from graph.words import counted
 
 
@@ -57,7 +58,7 @@ def restore_script(slice_: Slice, origin: Origin) -> str:
         arrived=Heredoc(append.checks(append.arrived(slice_, keys, sign), sign)),
         drop=Heredoc("\n".join(f"DROP DATABASE IF EXISTS {identifier(sign + name)};" for name in schemas(slice_))),
         foreign_keys=len(keys) - len(slice_.dangling),
-        dangling=shell_word(comment(_left_out(slice_))) if slice_.dangling else "",
+        dangling=shell_word(visible(_left_out(slice_))) if slice_.dangling else "",
     )
 
 
@@ -74,7 +75,7 @@ def _views(slice_: Slice, sign: str) -> list[_View]:
     for view in views(slice_):
         renamed = renamed_view(view.view or "", sign, slice_.tables)
         statement = create(view) if renamed is None else create(view, marked(view.name, sign), renamed)
-        found.append(_View(shell_word(comment(str(view.name))), Heredoc(statement), renamed is not None))
+        found.append(_View(shell_word(visible(str(view.name))), Heredoc(statement), renamed is not None))
     return found
 
 

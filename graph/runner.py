@@ -11,7 +11,7 @@ from pathlib import Path
 
 from graph.bundle import Bundle
 from graph.database import Credentials, ServerAddress, TlsSettings
-from graph.errors import ServerError
+from graph.errors import ScriptError
 
 _ESCAPES = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\t": "\\t", "\r": "\\r"}
 
@@ -26,7 +26,7 @@ def run_dump(
     """Runs a bundle's script; gives the path of slice.sql.
 
     `flavour` is the server's, "mysql" or "mariadb". `progress` gets each line that the script and its tools say.
-    Raises ServerError, with the last of these lines, when the script stops.
+    Raises ScriptError, with the last of these lines, when the script stops.
     """
     with option_file(address, credentials, flavour) as options:
         environment = os.environ | {"MYSQL_DEFAULTS_FILE": str(options)}
@@ -46,7 +46,7 @@ def run_dump(
                 if progress is not None:
                     progress(said[-1])
     if process.returncode != 0:
-        raise ServerError(f"{bundle.dump_script} stopped:\n" + "\n".join(said))
+        raise ScriptError(f"{bundle.dump_script} stopped:", said)
     return bundle.publish / "slice.sql"
 
 

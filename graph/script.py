@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from graph import exact, fingerprint, keytable
-from graph.bash import Heredoc, Origin, comment, is_mariadb, render, use, words
+from graph.bash import Heredoc, Origin, is_mariadb, render, use, words
 from graph.definition import definition
 from graph.exact import Repair
 from graph.fingerprint import Fingerprint
@@ -19,6 +19,7 @@ from graph.schema import Table
 from graph.selection import base_tables, by_key_table, hidden_views, restrictions
 from graph.slice import Slice, TableSlice
 from graph.views import create, views
+from graph.visible import visible
 from graph.words import counted
 
 #: The folder of key files.
@@ -83,7 +84,7 @@ class _Scratch:
 
     @classmethod
     def of(cls, schema: str) -> _Scratch:
-        return cls(comment(schema), *map(shell_word, (identifier(schema), string_literal(schema), use(schema))))
+        return cls(visible(schema), *map(shell_word, (identifier(schema), string_literal(schema), use(schema))))
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,8 +189,8 @@ def _databases(slice_: Slice) -> Iterator[_Database]:
     structures = [(sliced.table.name.schema, _structure(sliced, number)) for number, sliced in _numbered(slice_)]
     for schema in schemas(slice_):
         yield _Database(
-            comment=f"# {comment(identifier(schema))}",
-            label=shell_word(comment(schema)),
+            comment=f"# {visible(identifier(schema))}",
+            label=shell_word(visible(schema)),
             create=Heredoc(f"{create_database(schema)};"),
             use=shell_word(use(schema)),
             tables=tuple(structure for owner, structure in structures if owner == schema),
@@ -203,7 +204,7 @@ def _numbered(slice_: Slice) -> Iterator[tuple[int, TableSlice]]:
 def _structure(sliced: TableSlice, number: int) -> _Structure:
     found = definition(sliced)
     return _Structure(
-        label=shell_word(comment(str(sliced.table.name))),
+        label=shell_word(visible(str(sliced.table.name))),
         sql=shell_word(quoted(sliced.table.name)),
         number=number,
         digest=found.digest,
@@ -215,7 +216,7 @@ def _structure(sliced: TableSlice, number: int) -> _Structure:
 def _view(sliced: TableSlice) -> _Structure:
     found = definition(sliced)
     name = sliced.table.name
-    label, sql = shell_word(comment(str(name))), shell_word(quoted(name))
+    label, sql = shell_word(visible(str(name))), shell_word(quoted(name))
     # What is shown begins with the name.
     return _Structure(label, sql, 0, found.digest, False, Heredoc(found.shown[len(name.name) + 1 :]))
 
@@ -239,7 +240,7 @@ def _block(
     return _Block(
         title=_title(sliced),
         reasons=sliced.reasons,
-        label=shell_word(comment(str(table.name))),
+        label=shell_word(visible(str(table.name))),
         sql=shell_word(quoted(table.name)),
         structure=f"{number} {shown.digest}{' edited' if shown.withheld else ''}",
         words=words(*table.name),

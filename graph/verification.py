@@ -7,7 +7,6 @@ account, nothing that a server said.
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import tempfile
 from collections import Counter
@@ -22,6 +21,7 @@ from graph.documents import published_text
 from graph.errors import InputError
 from graph.proof import Proof
 from graph.replay import Compared, Outcome, Verdict
+from graph.visible import json_text
 
 FORMAT: Final = "djproxy verification"
 FORMAT_VERSION: Final = 1
@@ -51,7 +51,7 @@ def require_writable(bundle: Bundle) -> None:
 def write(bundle: Bundle, proof: Proof, versions: Versions, moment: datetime) -> None:
     """Writes the proof, complete or not at all; an earlier one is replaced. Raises InputError."""
     target = path(bundle)
-    text = json.dumps(document(bundle, proof, versions, moment), indent=2, ensure_ascii=True) + "\n"
+    text = json_text(document(bundle, proof, versions, moment), ascii_only=True) + "\n"
     try:
         # Not beside the target: what a killed process leaves behind must not be published.
         handle, name = tempfile.mkstemp(prefix=".dump.", dir=bundle.folder)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Callable
@@ -12,9 +11,9 @@ from typing import Any
 
 import click
 
-from graph.errors import GraphError
+from graph.errors import GraphError, ScriptError
 from graph.names import TableName
-from proxy import cli_show
+from proxy import cli_show, terminal
 from proxy.addresses import parse_address
 from proxy.cli_common import (
     analysis_option,
@@ -23,7 +22,6 @@ from proxy.cli_common import (
     json_option,
     opened_store,
     paper_option,
-    say,
     surroundings,
 )
 from proxy.cli_export import export, verify
@@ -36,6 +34,7 @@ from proxy.paths import Home, find_home
 from proxy.recorder import recorded_now
 from proxy.results import Pin, Watch
 from proxy.settings import server_to_record
+from proxy.terminal import say
 
 INTERRUPTED = 130
 _LISTEN = "127.0.0.1:3307"
@@ -122,7 +121,7 @@ def list_(home: Home, as_json: bool) -> int:
     with opened_store(home) as store:
         papers = store.papers()
     if as_json:
-        click.echo(json.dumps(cli_show.papers_document(papers), indent=2, ensure_ascii=False))
+        terminal.document(cli_show.papers_document(papers))
     else:
         cli_show.print_papers(papers)
     return 0
@@ -139,7 +138,7 @@ def show(home: Home, paper: str, analysis: str | None, exclude: tuple[TableName,
     with opened_store(home) as store:
         shown = cli_show.gather(store, paper, analysis, exclude)
     if as_json:
-        click.echo(json.dumps(cli_show.paper_document(shown), indent=2, ensure_ascii=False))
+        terminal.document(cli_show.paper_document(shown))
     else:
         cli_show.print_paper(shown)
     return 0
@@ -170,17 +169,22 @@ djproxy.add_command(verify)
 
 
 def main() -> None:
-    """Run the command; ends the process with the documented exit code, never with a traceback of ours."""
-    sys.exit(_guarded(lambda: djproxy.main(prog_name="djproxy", standalone_mode=False)))
+    """Run the command; ends the process with the documented exit code."""
+    with terminal.guarded():
+        status = _guarded(lambda: djproxy.main(prog_name="djproxy", standalone_mode=False))
+    sys.exit(status)
 
 
 def _guarded(command: Callable[[], Any]) -> int:
     try:
         status = command()
-        sys.stdout.flush()
+        terminal.finish()
         return status if isinstance(status, int) else 0
     except click.ClickException as error:
-        error.show()
+        terminal.complain(error)
+        return error.exit_code
+    except ScriptError as error:
+        terminal.say_lines(error.message, error.lines)
         return error.exit_code
     except (ProxyError, GraphError) as error:
         say(str(error))
@@ -189,9 +193,11 @@ def _guarded(command: Callable[[], Any]) -> int:
         say("interrupted")
         return INTERRUPTED
     except BrokenPipeError:
-        # Whoever read our output has seen enough; stdout must not complain again when the process ends.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        terminal.abandon()
         return 0
+    except Exception:
+        terminal.crash()
+        return terminal.CRASHED
 
 
 if __name__ == "__main__":

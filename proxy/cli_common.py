@@ -1,11 +1,10 @@
-"""What the commands share: options, messages, the terminal, the store with all that was recorded."""
+"""What the commands share: options, the store with all that was recorded."""
 
 from __future__ import annotations
 
 import functools
 import inspect
 import os
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,17 +14,14 @@ import click
 from graph.errors import GraphError
 from graph.exclusion import pattern
 from graph.limits import parse_within
+from graph.visible import hides
 from proxy.paths import Home
 from proxy.recorder import catch_up
 from proxy.settings import Surroundings
 from proxy.store import Store
+from proxy.terminal import say
 
 _Parsed = TypeVar("_Parsed")
-
-
-def say(message: str) -> None:
-    """One line on stderr."""
-    click.echo(f"djproxy: {message}", err=True)
 
 
 def surroundings() -> Surroundings:
@@ -33,17 +29,9 @@ def surroundings() -> Surroundings:
     return Surroundings(os.environ, Path.cwd(), Path.home())
 
 
-def ask(question: str, hidden: bool) -> str | None:
-    """Ask on the terminal; None when there is none."""
-    if not sys.stdin.isatty():
-        return None
-    answer: str = click.prompt(question, hide_input=hidden, default="", show_default=False, err=True)
-    return answer
-
-
 def checked_name(_: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
     """A paper's or analysis's name: anything that can be read."""
-    if value is not None and (not value.strip() or not value.isprintable()):
+    if value is not None and (not value.strip() or hides(value) or not value.isprintable()):
         raise click.BadParameter("must not be empty or hold control characters", param=parameter)
     return value
 

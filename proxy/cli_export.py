@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +9,6 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -35,24 +33,23 @@ from graph.runner import run_dump
 from graph.statement import Pinned, StatementClass
 from graph.structure import Structure
 from graph.verification import Versions
-from proxy import cli_plan, cli_report
+from proxy import cli_plan, cli_report, terminal
 from proxy.cli_common import (
-    ask,
     exclude_option,
     json_option,
     opened_store,
     paper_option,
-    say,
     surroundings,
     within_option,
 )
 from proxy.cli_files import files_option, known_stores, structure_option
-from proxy.cli_progress import Progress
 from proxy.errors import InputError
+from proxy.page import Progress
 from proxy.paths import Home, running
 from proxy.probe import refuse_own
 from proxy.records import Lost, PaperSummary, Recorded
 from proxy.settings import login
+from proxy.terminal import ask, say
 
 #: What `--include` takes, by the word for it.
 INCLUDES = {
@@ -261,7 +258,7 @@ def terminable() -> Iterator[None]:
 
 def _print_plan(plan: Plan, paper: str, lost: list[Lost], *, as_json: bool) -> int:
     if as_json:
-        _print_json(cli_plan.plan_document(plan, paper, lost))
+        terminal.document(cli_plan.plan_document(plan, paper, lost))
     else:
         cli_plan.print_plan(plan, lost)
     for line in cli_report.left_out_lines(plan.computed.left_out):
@@ -281,7 +278,7 @@ def _print_plan(plan: Plan, paper: str, lost: list[Lost], *, as_json: bool) -> i
 
 def _print_export(made: Export, paper: str, lost: list[Lost], *, dumped: bool, as_json: bool) -> None:
     if as_json:
-        _print_json(cli_report.export_document(made, paper, lost, dumped=dumped))
+        terminal.document(cli_report.export_document(made, paper, lost, dumped=dumped))
     else:
         cli_report.print_export(made, lost, dumped=dumped)
     for line in cli_report.left_out_lines(made.left_out):
@@ -359,7 +356,7 @@ def verify(
         versions = Versions(version("datajoint-proxy"), source.version, copy.version)
     file = verification.path(found)
     if as_json:
-        _print_json(cli_report.proof_document(proof, file))
+        terminal.document(cli_report.proof_document(proof, file))
     else:
         cli_report.print_proof(proof)
     verification.write(found, proof, versions, datetime.now(UTC))
@@ -371,7 +368,3 @@ def _refuse_same(source: tuple[ServerAddress, Credentials], copy: tuple[ServerAd
     """A source compared with itself proves nothing."""
     if str(source[0]) == str(copy[0]):
         raise InputError(f"--restored {copy[0]} is the source itself; name the server that holds the restored copy")
-
-
-def _print_json(document: dict[str, Any]) -> None:
-    click.echo(json.dumps(document, indent=2, ensure_ascii=False))

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.markup import escape
 
 from graph import files_copy
 from graph.bundle import Bundle, open_bundle, safe_name
@@ -18,11 +17,13 @@ from graph.files import StoreSettings, parse_rule, read
 from graph.files_copy import Outcome, State, Wanted, gathered
 from graph.files_links import Linked, linked
 from graph.structure import Structure
-from proxy.cli_common import each_as, json_option, paper_option, say, surroundings
-from proxy.cli_progress import Progress
-from proxy.cli_show import FORMAT, page, printable
+from proxy import terminal
+from proxy.cli_common import each_as, json_option, paper_option, surroundings
+from proxy.cli_show import FORMAT
 from proxy.errors import ProxyError
 from proxy.file_stores import datajoint_stores
+from proxy.page import Page, Progress
+from proxy.terminal import say
 
 _INCOMPLETE = 1
 _COUNTED = (State.COPIED, State.LINKED, State.PRESENT, State.MISSING, State.DIFFERS, State.NOT_COPIED)
@@ -107,16 +108,14 @@ def files(paper: str, target: Path, bundle: Path | None, stores: Mapping[str, Pa
         say(f"warning: {warning}")
     missed = int((review.get("files") or {}).get("outside", 0))
     if as_json:
-        click.echo(
-            json.dumps(_document(outcomes, paper, target, folders, missed, warnings), indent=2, ensure_ascii=False)
-        )
+        terminal.document(_document(outcomes, paper, target, folders, missed, warnings))
     else:
         _print(outcomes, target, missed)
     return _INCOMPLETE if missed or any(outcome.failed for outcome in outcomes) else 0
 
 
 def _warnings(links: Linked) -> Iterator[str]:
-    yield from map(printable, links.warnings)
+    yield from links.warnings
     if links.unread:
         files_ = "1 HDF5 file was" if links.unread == 1 else f"{links.unread} HDF5 files were"
         yield (
@@ -214,18 +213,17 @@ def _document(
 
 
 def _print(outcomes: list[Outcome], target: Path, missed: int) -> None:
-    console = page()
+    page = Page()
     for outcome in outcomes:
         if outcome.failed:
             name = f"{outcome.wanted.store}: {outcome.wanted.path}"
-            text = f"{outcome.state.value.upper()} {printable(name)}: {printable(outcome.reason)}"
-            console.print(escape(text), soft_wrap=True)
+            page.print(f"{outcome.state.value.upper()} {name}: {outcome.reason}")
     states = Counter(outcome.state for outcome in outcomes)
     counts = [f"{states[state]} {state.value}" for state in _COUNTED if states[state]]
     if missed:
-        console.print(f"{missed} more that rows name are not in the list, see files in the bundle's review.json")
-    console.print(
-        escape(f"{len(outcomes)} files and folders: {', '.join(counts)}; they are in {target}")
+        page.print(f"{missed} more that rows name are not in the list, see files in the bundle's review.json")
+    page.print(
+        f"{len(outcomes)} files and folders: {', '.join(counts)}; they are in {target}"
         if outcomes
         else "the slice's rows name no files"
     )

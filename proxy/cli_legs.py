@@ -8,14 +8,16 @@ from pathlib import Path
 
 import click
 
+from proxy import terminal
 from proxy.certificates import Certificate
-from proxy.cli_common import option_group, say
+from proxy.cli_common import option_group
 from proxy.errors import InputError
 from proxy.passwords import PUBLIC_KEY_FILE
 from proxy.paths import Home
 from proxy.recording import own_certificate, own_password_key
 from proxy.relay_options import CONNECT_SECONDS, LOGIN_SECONDS, RelayOptions
 from proxy.security import ClientTls, ServerTls, ServerTrust
+from proxy.terminal import say
 from proxy.unix_socket import PRIVATE
 
 _FILE = click.Path(path_type=Path)
@@ -156,7 +158,7 @@ def certificate(home: Home) -> int:
     found = own_certificate(home.certificates)
     own_password_key(home.certificates)
     assert found.authority is not None
-    click.echo(found.authority.read_text(encoding="ascii"), nl=False)
+    terminal.text(found.authority.read_text(encoding="ascii"))
     say(f"the authority that clients are to trust (--ssl-ca): {found.authority}")
     say(f"djproxy's key for passwords without TLS (--server-public-key-path): {home.certificates / PUBLIC_KEY_FILE}")
     return 0

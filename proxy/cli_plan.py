@@ -5,10 +5,6 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
-
 from graph.documents import Judged, dangling_document
 from graph.hints import Hint
 from graph.paths import written
@@ -16,7 +12,8 @@ from graph.plan import Plan
 from graph.plan_file import part_text
 from graph.statement import StatementClass
 from proxy.cli_report import counted_of, limited_document, masked_document, print_gaps, unresolved_document
-from proxy.cli_show import FORMAT, page
+from proxy.cli_show import FORMAT
+from proxy.page import Column, Page
 from proxy.records import Lost
 
 _UNITS = ("bytes", "kB", "MB", "GB", "TB")
@@ -72,37 +69,36 @@ def unresolved(plan: Plan) -> list[Judged]:
 
 def print_plan(plan: Plan, lost: list[Lost]) -> None:
     """The page of `export --plan`."""
-    console = page()
-    print_gaps(console, unresolved(plan), lost)
-    _print_tables(console, plan)
+    page = Page()
+    print_gaps(page, unresolved(plan), lost)
+    _print_tables(page, plan)
     about = f", about {human(plan.size)}" if plan.slice.rows else ""
-    console.print(f"\n{plan.slice.rows} rows{about} as SQL; nothing was written")
+    page.print()
+    page.print(f"{plan.slice.rows} rows{about} as SQL; nothing was written")
     for text in plan.computed.missing.values():
-        console.print(f"MISSING RIGHT: {escape(text)}", soft_wrap=True)
+        page.print(f"MISSING RIGHT: {text}")
     if plan.computed.missing:
-        console.print("The numbers above are without what these tables bring.")
+        page.print("The numbers above are without what these tables bring.")
     for hint in plan.hints:
-        console.print(f"perhaps a foreign key: {escape(hint_text(hint))}", soft_wrap=True)
+        page.print(f"perhaps a foreign key: {hint_text(hint)}")
     for other in plan.other_parts:
         what_to_do = "name it under with_parts in a plan to include it"
-        console.print(f"not included: {escape(part_text(other))}; {what_to_do}", soft_wrap=True)
+        page.print(f"not included: {part_text(other)}; {what_to_do}")
 
 
-def _print_tables(console: Console, plan: Plan) -> None:
-    table = Table("table", box=None, pad_edge=False)
-    for column in ("rows", "of", "size"):
-        table.add_column(column, justify="right")
-    table.add_column("by", overflow="fold")
+def _print_tables(page: Page, plan: Plan) -> None:
+    rows = []
     for name, sliced in plan.slice.tables.items():
         if sliced.table.view is not None:
-            table.add_row(escape(str(name)), "", "", "", "view")
+            rows.append([str(name), "", "", "", "view"])
             continue
         path = plan.paths.get(name, ())
         asked = "asked for" if sliced.rows else "structure only"
         size = human(plan.sizes[name]) if sliced.rows else ""
         how = written(path) or (f"all rows {asked}" if sliced.rows and sliced.whole else asked)
-        table.add_row(escape(str(name)), str(sliced.rows), counted_of(sliced), size, escape(how))
-    console.print(table)
+        rows.append([str(name), str(sliced.rows), counted_of(sliced), size, how])
+    numbers = [Column(name, "right") for name in ("rows", "of", "size")]
+    page.table([Column("table"), *numbers, Column("by", folds=True)], rows)
 
 
 def hint_text(hint: Hint) -> str:

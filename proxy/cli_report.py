@@ -8,10 +8,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
-
 from graph.documents import Judged, dangling_document, limited, lost_document, pin_document
 from graph.export import Export
 from graph.left_out import LeftOut
@@ -21,15 +17,17 @@ from graph.proof import Proof
 from graph.replay import Outcome, Verdict
 from graph.slice import Slice, TableSlice
 from graph.statement import StatementClass
+from graph.visible import flat
 from graph.words import counted
-from proxy.cli_show import FORMAT, page, printable
+from proxy.cli_show import FORMAT
+from proxy.page import Column, Page
 from proxy.records import Lost
 
 _LONGEST_TEXT = 300
 
 
 def _shortened(text: str) -> str:
-    line = " ".join(text.split())
+    line = flat(text)
     return line if len(line) <= _LONGEST_TEXT else f"{line[: _LONGEST_TEXT - 1]}…"
 
 
@@ -175,18 +173,15 @@ def change_lines(slice_: Slice) -> Iterator[str]:
 
 def print_export(made: Export, lost: list[Lost], *, dumped: bool) -> None:
     """The page of `export`."""
-    console = page()
-    print_gaps(console, made.unresolved, lost)
-    table = Table("table", box=None, pad_edge=False)
-    table.add_column("rows", justify="right")
-    table.add_column("of", justify="right")
-    table.add_column("why")
+    page = Page()
+    print_gaps(page, made.unresolved, lost)
+    rows = []
     for name, sliced in made.slice.tables.items():
         why = "; ".join(dict.fromkeys(sliced.reasons)) or (
             "view" if sliced.table.view is not None else "structure only"
         )
-        table.add_row(escape(str(name)), str(sliced.rows), counted_of(sliced), escape(_shortened(why)))
-    console.print(table)
+        rows.append([str(name), str(sliced.rows), counted_of(sliced), _shortened(why)])
+    page.table([Column("table"), Column("rows", "right"), Column("of", "right"), Column("why")], rows)
     counts = ", ".join(f"{made.classes[kind]} {kind.value}" for kind in StatementClass if made.classes[kind])
     excluded = sum(bool(judged.excluded) for judged in made.statements)
     kept_out = {
@@ -194,30 +189,32 @@ def print_export(made: Export, lost: list[Lost], *, dumped: bool) -> None:
         "limited": sum(bool(judged.lost) for judged in made.statements),
         "masked": sum(bool(judged.masked) for judged in made.statements),
     }
-    console.print(
-        f"\n{made.slice.rows} rows for {counts}"
+    page.print()
+    page.print(
+        f"{made.slice.rows} rows for {counts}"
         + "".join(f"; {number} of these {word}" for word, number in kept_out.items() if number)
     )
-    folder = escape(str(made.bundle.folder))
+    folder = str(made.bundle.folder)
     if made.files.number:
         named = counted(made.files.number, "file")
-        console.print(f"rows name {named} outside the database, see {folder}/publish/files.tsv")
+        page.print(f"rows name {named} outside the database, see {folder}/publish/files.tsv")
     if dumped:
-        console.print(f"the slice is in {folder}/publish, which may go out; the rest of {folder} stays in the lab")
+        page.print(f"the slice is in {folder}/publish, which may go out; the rest of {folder} stays in the lab")
     else:
-        console.print(f"next: read {folder}/dump.sh, then run it; {folder}/publish may go out")
+        page.print(f"next: read {folder}/dump.sh, then run it; {folder}/publish may go out")
 
 
-def print_gaps(console: Console, unresolved: list[Judged], lost: list[Lost]) -> None:
+def print_gaps(page: Page, unresolved: list[Judged], lost: list[Lost]) -> None:
     """What the slice may lack, on top."""
     for gap in lost:
-        console.print(f"LOST in analysis {escape(gap.analysis)}: {escape(gap.reason)}")
+        page.print(f"LOST in analysis {gap.analysis}: {flat(gap.reason)}")
     for judged in unresolved:
-        console.print(f"UNRESOLVED statement {judged.statement.id}: {escape(judged.reason)}")
+        page.print(f"UNRESOLVED statement {judged.statement.id}: {flat(judged.reason)}")
         if judged.statement.sql:
-            console.print(f"    {escape(_shortened(judged.statement.sql))}")
+            page.print(f"    {_shortened(judged.statement.sql)}")
     if unresolved or lost:
-        console.print("The slice may lack rows of these.\n")
+        page.print("The slice may lack rows of these.")
+        page.print()
 
 
 def proof_document(proof: Proof, file: Path) -> dict[str, Any]:
@@ -281,14 +278,14 @@ def _excluded_document(counts: Counter[TableName]) -> list[dict[str, Any]]:
 
 def print_proof(proof: Proof) -> None:
     """The page of `verify`."""
-    console = page()
+    page = Page()
     for miscount in proof.miscounts:
         found = "is not there" if miscount.found is None else f"holds {miscount.found} rows"
-        console.print(f"TABLE {escape(str(miscount.table))} {found}, the slice {miscount.expected}")
+        page.print(f"TABLE {miscount.table} {found}, the slice {miscount.expected}")
     for outcome in proof.failures:
-        _print_failure(console, outcome)
+        _print_failure(page, outcome)
     for reason in proof.review.unresolved:
-        console.print(f"UNRESOLVED: {escape(printable(reason))}")
+        page.print(f"UNRESOLVED: {flat(reason)}")
     left_out = [f"{number} {kind.value}" for kind, number in sorted(proof.review.left_out.items())]
     if proof.review.excluded:
         left_out.append(f"{len(proof.review.excluded)} excluded")
@@ -299,41 +296,41 @@ def print_proof(proof: Proof) -> None:
     others = [
         f"{number} {verdict.value}" for verdict, number in _verdicts(proof).items() if verdict is not Verdict.IDENTICAL
     ]
-    console.print(
+    page.print(
         f"{proof.identical} of {len(proof.outcomes)} queries identical on source and copy"
         + "".join(f", {each}" for each in others)
         + (f"; left out: {', '.join(left_out)}" if left_out else "")
     )
     for name, number in sorted(_excluded(proof).items()):
-        console.print(f"excluded table {escape(str(name))}: {counted(number, 'statement')} not asked")
+        page.print(f"excluded table {name}: {counted(number, 'statement')} not asked")
     known = [outcome for outcome in proof.outcomes if outcome.recorded_source is not None]
     if known:
         same = sum(outcome.recorded_source is True for outcome in known)
-        console.print(f"{same} of {len(known)} queries whose recording has a digest answer on the source as recorded")
+        page.print(f"{same} of {len(known)} queries whose recording has a digest answer on the source as recorded")
     reordered = [str(outcome.statement.id) for outcome in proof.outcomes if _reordered(outcome)]
     if reordered:
-        console.print(f"in another order where ORDER BY leaves it open or could not be judged: {', '.join(reordered)}")
+        page.print(f"in another order where ORDER BY leaves it open or could not be judged: {', '.join(reordered)}")
     tables = len(proof.review.tables)
-    console.print(f"{tables - len(proof.miscounts)} of {tables} tables hold the slice's rows")
+    page.print(f"{tables - len(proof.miscounts)} of {tables} tables hold the slice's rows")
 
 
-def _print_failure(console: Console, outcome: Outcome) -> None:
-    reason = f": {escape(printable(outcome.reason))}" if outcome.reason else ""
-    console.print(f"{outcome.verdict.value.upper()}, statement {outcome.statement.id}{reason}", soft_wrap=True)
-    console.print(f"    {escape(printable(_shortened(outcome.statement.sql)))}", soft_wrap=True)
+def _print_failure(page: Page, outcome: Outcome) -> None:
+    reason = f": {flat(outcome.reason)}" if outcome.reason else ""
+    page.print(f"{outcome.verdict.value.upper()}, statement {outcome.statement.id}{reason}")
+    page.print(f"    {_shortened(outcome.statement.sql)}")
     rows = {"source": outcome.source_rows, "copy": outcome.copy_rows}
     counts = [f"{name} {number}" for name, number in rows.items() if number is not None]
     if outcome.statement.recorded is not None:
         counts.append(f"recorded {outcome.statement.recorded.rows}")
     if counts:
-        console.print(f"    rows: {', '.join(counts)}")
+        page.print(f"    rows: {', '.join(counts)}")
     if outcome.order is Order.OTHER:
         for name, surplus in (("source", outcome.only_source), ("copy", outcome.only_copy)):
-            console.print(f"    there in {name}: {escape(''.join(surplus.first))}", soft_wrap=True)
+            page.print(f"    there in {name}: {''.join(surplus.first)}")
         return
     for name, surplus in (("source", outcome.only_source), ("copy", outcome.only_copy)):
         if surplus.rows:
             first = " (the first of them)" if surplus.rows > len(surplus.first) else ""
-            console.print(f"    only in {name}: {counted(surplus.rows)}{first}")
+            page.print(f"    only in {name}: {counted(surplus.rows)}{first}")
         for row in surplus.first:
-            console.print(f"        {escape(row)}", soft_wrap=True)
+            page.print(f"        {row}")

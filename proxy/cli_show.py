@@ -7,21 +7,17 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
-
 from graph.exclusion import matches
 from graph.names import TableName
 from graph.statement import StatementClass
+from graph.visible import flat
+from proxy.page import Column, Page, Styled
 from proxy.records import AnalysisSummary, Lost, PaperSummary, Recorded, Result, TableReaders, TableUse
 from proxy.store import Store
 
 #: Version of the JSON documents.
 FORMAT = 1
 _LONGEST_TEXT = 2000
-#: Columns of a page that is no terminal: lines there are not broken to fit.
-_WIDE = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,73 +158,64 @@ def _result_document(statement: Recorded, result: Result) -> dict[str, Any]:
 # -- for people
 
 
-def page() -> Console:
-    """Where tables for people go; lines are not broken to fit a page that is no terminal."""
-    console = Console(highlight=False, emoji=False)
-    return console if console.is_terminal else Console(highlight=False, emoji=False, width=_WIDE)
-
-
 def print_papers(papers: list[PaperSummary]) -> None:
     """The page of `list`."""
-    console = page()
+    page = Page()
     if not papers:
-        console.print("nothing is recorded yet: djproxy record --paper NAME -- COMMAND")
+        page.print("nothing is recorded yet: djproxy record --paper NAME -- COMMAND")
         return
-    table = Table("paper", "analysis", "server", "begun", box=None, pad_edge=False)
-    for name in StatementClass:
-        table.add_column(name.value, justify="right")
-    table.add_column("lost", justify="right")
-    for paper in papers:
-        for analysis in paper.analyses:
-            counts = (str(analysis.classes.get(each, 0)) for each in StatementClass)
-            table.add_row(
-                escape(paper.name),
-                escape(analysis.name),
-                escape(analysis.server),
-                moment(analysis.created),
-                *counts,
+    columns = [Column(title) for title in ("paper", "analysis", "server", "begun")]
+    columns += [Column(each.value, "right") for each in StatementClass]
+    page.table(
+        [*columns, Column("lost", "right")],
+        [
+            [
+                *(paper.name, analysis.name, analysis.server, moment(analysis.created)),
+                *(str(analysis.classes.get(each, 0)) for each in StatementClass),
                 str(analysis.lost),
-            )
-    console.print(table)
+            ]
+            for paper in papers
+            for analysis in paper.analyses
+        ],
+    )
 
 
-def _print_trouble(console: Console, shown: Shown) -> None:
+def _print_trouble(page: Page, shown: Shown) -> None:
     for gap in shown.lost:
-        console.print(
-            f"[bold red]LOST[/] analysis {escape(gap.analysis)}, {moment(gap.time)}: {escape(printable(gap.reason))}"
-        )
+        page.print(Styled("LOST", "bold red"), f" analysis {gap.analysis}, {moment(gap.time)}: {flat(gap.reason)}")
     if not shown.unresolved:
         return
-    console.print(f"[bold red]{len(shown.unresolved)} unresolved[/] (what they read is not in the slice):")
+    number = Styled(f"{len(shown.unresolved)} unresolved", "bold red")
+    page.print(number, " (what they read is not in the slice):")
     for statement in shown.unresolved:
         text = described(statement)
         cut = f" … ({len(text)} characters)" if len(text) > _LONGEST_TEXT else ""
-        console.print(f"  [bold]{statement.statement.id}[/]  {escape(printable(statement.reason))}", soft_wrap=True)
-        console.print(f"      {escape(printable(text[:_LONGEST_TEXT]))}{cut}", soft_wrap=True)
-    console.print()
+        page.print("  ", Styled(str(statement.statement.id), "bold"), f"  {flat(statement.reason)}")
+        page.print(f"      {flat(text[:_LONGEST_TEXT])}{cut}")
+    page.print()
 
 
-def _print_results(console: Console, results: list[Result]) -> None:
+def _print_results(page: Page, results: list[Result]) -> None:
     """How many results were looked into, and why of some nothing was kept."""
     if not results:
         return
     pinned = sum(result.pinned for result in results)
     digested = sum(result.seen.digest is not None for result in results)
-    console.print(f"results: {pinned} with the keys of their rows, {digested} with a digest")
+    page.print(f"results: {pinned} with the keys of their rows, {digested} with a digest")
     for why, number in Counter(result.broken or result.dropped for result in results).items():
         if why:
-            console.print(f"  {number} not: {escape(printable(why))}", soft_wrap=True)
+            page.print(f"  {number} not: {flat(why)}")
 
 
-def _print_policies(console: Console, shown: Shown) -> None:
+def _print_policies(page: Page, shown: Shown) -> None:
     for each in shown.whole:
-        name, number = escape(printable(_name(each.table))), _statements(each.whole, "fetch", "fetches")
-        console.print(f"[bold yellow]whole table[/] {name}: {number} it without a restriction", soft_wrap=True)
+        name, number = _name(each.table), _statements(each.whole, "fetch", "fetches")
+        page.print(Styled("whole table", "bold yellow"), f" {name}: {number} it without a restriction")
     for each in shown.excluded:
-        name, number = escape(printable(_name(each.table))), _statements(each.statements, "read", "reads")
-        console.print(f"[bold]excluded[/] {name}: {number} it and would not be in the slice", soft_wrap=True)
+        name, number = _name(each.table), _statements(each.statements, "read", "reads")
+        page.print(Styled("excluded", "bold"), f" {name}: {number} it and would not be in the slice")
     if shown.whole or shown.excluded:
-        console.print()
+        page.print()
 
 
 def _name(table: TableName) -> str:
@@ -239,38 +226,34 @@ def _statements(number: int, many: str, one: str) -> str:
     return f"1 statement {one}" if number == 1 else f"{number} statements {many}"
 
 
-def printable(text: str) -> str:
-    """The text on one line, and nothing in it that a terminal would obey."""
-    return "".join(each if each.isprintable() else " " if each.isspace() else repr(each)[1:-1] for each in text)
-
-
 def print_paper(shown: Shown) -> None:
     """The page of `show`: trouble first."""
-    console = page()
-    _print_trouble(console, shown)
-    _print_policies(console, shown)
+    page = Page()
+    _print_trouble(page, shown)
+    _print_policies(page, shown)
     counts = ", ".join(f"{shown.classes[each]} {each.value}" for each in StatementClass)
     names = ", ".join(f"{each.name} ({each.server})" for each in shown.paper.analyses)
-    console.print(f"paper {escape(shown.paper.name)}, analyses: {escape(names)}", soft_wrap=True)
-    console.print(f"statements: {counts}", soft_wrap=True)
-    _print_results(console, [each.result for each in shown.results if each.result is not None])
+    page.print(f"paper {shown.paper.name}, analyses: {names}")
+    page.print(f"statements: {counts}")
+    _print_results(page, [each.result for each in shown.results if each.result is not None])
     # Clients ask the server's own tables at every turn; the JSON document has these, too.
     uses = [use for use in shown.tables if use.statement_class is not StatementClass.NOT_DATA]
     if not uses:
         return
-    console.print()
-    table = Table("table", "role", "class", box=None, pad_edge=False)
-    table.add_column("statements", justify="right")
-    table.add_column("restriction as recorded", overflow="fold")
+    page.print()
+    rows = []
     previous = ""
     for use in uses:
         name = _name(use.table)
-        table.add_row(
-            "" if name == previous else escape(printable(name)),
-            use.role,
-            use.statement_class.value,
-            str(use.statements),
-            escape(printable(use.restriction[:_LONGEST_TEXT])) or "(no WHERE)",
+        rows.append(
+            [
+                "" if name == previous else name,
+                use.role,
+                use.statement_class.value,
+                str(use.statements),
+                flat(use.restriction[:_LONGEST_TEXT]) or "(no WHERE)",
+            ]
         )
         previous = name
-    console.print(table)
+    columns = [Column("table"), Column("role"), Column("class"), Column("statements", "right")]
+    page.table([*columns, Column("restriction as recorded", folds=True)], rows)

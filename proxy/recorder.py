@@ -18,7 +18,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from graph.errors import GraphError
-from proxy import events, journal
+from proxy import events, journal, terminal
 from proxy.context import Resolved
 from proxy.courtesy import Courtesy
 from proxy.errors import JournalError, ProxyError, StoreError
@@ -266,11 +266,15 @@ def main() -> int:
     parser.add_argument("--journal", type=Path, required=True)
     options = parser.parse_args()
     _step_back()
-    try:
-        work(Home(options.home), options.journal)
-    except (ProxyError, GraphError) as error:
-        print(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {options.journal.name}: {error}", file=sys.stderr)
-        return error.exit_code
+    with terminal.guarded():
+        try:
+            work(Home(options.home), options.journal)
+        except (ProxyError, GraphError) as error:
+            terminal.log(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {options.journal.name}: {error}")
+            return error.exit_code
+        except Exception:
+            terminal.crash()
+            return terminal.CRASHED
     return 0
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Protocol
 
 from proxy.events import Closed, Event, Lost
+from proxy.terminal import say
 
 
 class Sink(Protocol):
@@ -40,7 +40,7 @@ class GuardedSink:
                     self._gaps.setdefault(event.connection, Lost(event.connection, reason))
             if not self._complained:
                 self._complained = True
-                print(f"djproxy: {reason}; clients go on, but this is not recorded", file=sys.stderr)
+                say(f"{reason}; clients go on, but this is not recorded")
             return False
         self._gaps.clear()
         return True

@@ -11,13 +11,13 @@ import mmap
 import os
 import signal
 import socket  # noqa: TID251
-import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
 from proxy.errors import ListenError
+from proxy.terminal import say
 
 _READY = b"+"
 _POLL_SECONDS = 0.05
@@ -104,7 +104,7 @@ class Team:
             serve(Beside(index, self._lifeline, own))
             status = 0
         except BaseException as error:
-            print(f"djproxy: a worker process ended: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
+            say(f"a worker process ended: {type(error).__name__}: {error}")
         finally:
             # What the first process has open (its store) is not ours to put away.
             os._exit(status)

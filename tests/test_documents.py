@@ -89,6 +89,31 @@ def test_a_context_stays_in_its_comment() -> None:
     assert "/*!40000 USE `a\nDROP TABLE x;` */;" in text
 
 
+def test_a_query_with_hidden_characters_is_prepared_from_its_bytes() -> None:
+    text = queries([judged("SELECT '\x1b\u202e'\n", Session(schema="lab"))], DATA)
+    lines = text.split("USE `lab`;\n")[1].splitlines()[2:]
+    assert lines[1:4] == [
+        "--   SELECT '\\x1b\\u202e'",
+        "SET @djproxy_query = X'53454C45435420271BE280AE27';",
+        "PREPARE djproxy_query FROM @djproxy_query;",
+    ]
+    assert judged("SELECT 'ä\t\n'").statement.sql in queries([judged("SELECT 'ä\t\n'")], DATA)
+
+
+def test_a_query_in_a_schema_that_use_cannot_name_is_a_comment() -> None:
+    """What follows keeps its own schema."""
+    lab, odd = Session(schema="lab"), Session(schema="o\x1b")
+    text = queries([judged("SELECT 1", lab), judged("SELECT 2\nFROM t", odd), judged("SELECT 3", lab)], DATA)
+    assert "--   SELECT 2\n--   FROM t\n" in text and "o\\x1b" in text
+    assert text.count("USE ") == 2 and "SELECT 1\n;" in text and "SELECT 3\n;" in text
+
+
+def test_documents_hold_no_delete_character() -> None:
+    meta = replace(META, paper="a\x7f\x1b\u202e")
+    text = review(example(), STATEMENTS, meta, {}) + manifest(example(), meta, {})
+    assert "\x7f" not in text and json.loads(manifest(example(), meta, {}))["paper"] == meta.paper
+
+
 def test_the_digest_follows_the_structure() -> None:
     table = example().tables[CHILD].table
     other = replace(table, columns=(*table.columns, Column("x", "int", "int", True)))

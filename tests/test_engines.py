@@ -45,6 +45,12 @@ def options(script: str) -> dict[str, object]:
     return found
 
 
+@pytest.mark.parametrize("name", ["a\x1b", "a\u202eb", "\u3164"])
+def test_mydumper_is_not_told_of_names_that_cannot_be_seen(name: str) -> None:
+    with pytest.raises(InputError, match="mydumper cannot be told"):
+        engine_files(renamed(example(), PARENT, TableName("lab", name)), ORIGIN, Engine.MYDUMPER)
+
+
 def test_conditions_hold_together() -> None:
     """An AND behind them, as mydumper adds one, must not reach into them."""
     tables = example().tables

@@ -11,8 +11,11 @@ from hypothesis import strategies as st
 
 from examples.private_server import PrivateServer
 from graph import quoting
+from graph.documents import Judged, queries
 from graph.errors import InputError
 from graph.names import TableName
+from graph.statement import Session, Statement, StatementClass
+from tests.hidden import DANGEROUS, TAG, assert_harmless
 
 HOSTILE = [
     "",
@@ -130,6 +133,42 @@ def test_bash_reads_back_what_was_written(locale: str) -> None:
 @given(st.lists(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"])), min_size=1))
 def test_bash_reads_back_any_text(words: list[str]) -> None:
     assert words_of_bash(words, "C.UTF-8") == [word.encode() for word in words]
+
+
+hostile = st.text(
+    st.one_of(st.sampled_from(DANGEROUS + TAG + "\\'\"`\n\t;-? é日"), st.characters(exclude_categories=["Cs"])),
+    min_size=1,
+)
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+@given(texts=st.lists(hostile, min_size=1, max_size=20), mode=st.sampled_from(["", "NO_BACKSLASH_ESCAPES"]))
+def test_the_client_sends_the_recorded_text_from_the_file_of_queries(
+    server: PrivateServer, texts: list[str], mode: str
+) -> None:
+    """Whatever characters it holds, and though the file shows none of those that cannot be seen."""
+    plain = [text.replace("\0", "").replace("'", "''") for text in texts]
+    written = [text if mode else text.replace("\\", "\\\\") for text in plain]
+    session = Session(sql_mode=mode, charset="utf8mb4", variables={"v\x1b\u202e": "'\x1b'"})
+    statements = [
+        Judged(Statement(number, f"SELECT HEX('{text}'), {number} /* \x1b */", session), StatementClass.DATA, "")
+        for number, text in enumerate(written)
+    ]
+    file = queries(statements, frozenset({StatementClass.DATA}))
+    assert_harmless(file)
+    answer = subprocess.run(
+        [server.tools.client, f"--defaults-file={server.defaults_file()}", "--batch", "--skip-column-names"],
+        input=file.encode(),
+        capture_output=True,
+        check=True,
+    )
+    found = [line.split("\t")[0] for line in answer.stdout.decode().splitlines()]
+    assert found == [text.replace("''", "'").encode().hex().upper() for text in plain]
+
+
+def test_a_word_shows_what_cannot_be_seen() -> None:
+    assert quoting.shell_word("`k\x1b[31m'\\`") == "$'`k\\033[31m\\'\\\\`'"
+    assert quoting.shell_word("\u202eé\n") == "$'\\342\\200\\256é\n'"
 
 
 def test_a_plain_word_stays_readable() -> None:
