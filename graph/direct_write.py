@@ -163,10 +163,11 @@ def _write_structure(reading: _Reading, writer: _Writer) -> dict[TableName, str]
     database = reading.database
     engines: dict[TableName, str] = {}
     for schema in schemas(reading.slice):
-        created = database.value(create_database(schema))
-        if created is None:
+        beginning, query = create_database(schema)
+        rest = database.value(query)
+        if rest is None:
             raise InputError(f"this account sees no database {schema} on this server")
-        writer.text(f"{created}\n{use(schema)}\n")
+        writer.text(f"{beginning}{rest}\n{use(schema)}\n")
         for sliced in base_tables(reading.slice):
             name = sliced.table.name
             if name.schema == schema:

@@ -140,6 +140,8 @@ def _mydumper(slice_: Slice) -> str:
         where = condition(sliced)
         if where is not None:
             name = sliced.table.name
+            if "\\" in where or not where.isprintable():
+                raise _untold(name)
             lines += ["", f"[{identifier(name.schema)}.{identifier(name.name)}]", f"where={where}"]
     return "\n".join(lines) + "\n"
 
@@ -147,10 +149,14 @@ def _mydumper(slice_: Slice) -> str:
 def _require_plain(name: TableName) -> None:
     for part in name:
         if not _PLAIN_NAME.fullmatch(part):
-            raise InputError(
-                f"mydumper cannot be told of table {name}: dots, brackets, backslashes and backticks in names mean"
-                " something else to it; dump with dump.sh, or with --engine mysqlsh"
-            )
+            raise _untold(name)
+
+
+def _untold(name: TableName) -> InputError:
+    return InputError(
+        f"mydumper cannot be told of table {name}: dots, brackets, backslashes and backticks in names, and line breaks"
+        " and the like in those of columns, mean something else to it; dump with dump.sh, or with --engine mysqlsh"
+    )
 
 
 def _escaped(name: str) -> str:
