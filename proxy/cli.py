@@ -36,6 +36,7 @@ from proxy.paths import Home, find_home
 from proxy.recorder import recorded_now
 from proxy.results import Pin, Watch
 from proxy.settings import server_to_record
+from proxy.signals import terminable
 
 INTERRUPTED = 130
 _LISTEN = "127.0.0.1:3307"
@@ -171,7 +172,9 @@ djproxy.add_command(verify)
 
 def main() -> None:
     """Run the command; ends the process with the documented exit code, never with a traceback of ours."""
-    sys.exit(_guarded(lambda: djproxy.main(prog_name="djproxy", standalone_mode=False)))
+    with terminable():
+        status = _guarded(lambda: djproxy.main(prog_name="djproxy", standalone_mode=False))
+    sys.exit(status)
 
 
 def _guarded(command: Callable[[], Any]) -> int:
