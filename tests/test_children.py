@@ -245,9 +245,10 @@ def test_a_recorded_command_ends_with_its_recording(
     djproxy: Djproxy, server: PrivateServer, tmp_path: Path, number: signal.Signals
 ) -> None:
     started = tmp_path / "started"
+    recording = ["record", "--paper", "P", "--server", f"{server.host}:{server.port}"]
+    command = ["--", "sh", "-c", f": >{started}; exec sleep 1000"]
     process = subprocess.Popen(
-        [*djproxy.command, "record", "--paper", "P", "--server", f"{server.host}:{server.port}"]
-        + f"-- sh -c :>{started};exec\tsleep\t1000".split(" "),
+        [*djproxy.command, *recording, *command],
         env=djproxy.environment(**{VARIABLE: "recording"}),
         stderr=subprocess.PIPE,
     )
