@@ -25,6 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
+from graph.children import end_with_parent, environment
 from graph.errors import GraphError
 from graph.leaves import Join, Reading, Resolution, joins, read, resolve
 from graph.schema import Schema
@@ -179,6 +180,7 @@ class _Child:
             stderr=subprocess.DEVNULL,
             process_group=0,
             bufsize=0,
+            env=environment(),
         )
         assert self._process.stdin is not None and self._process.stdout is not None
         self._sink, self._source = self._process.stdin.fileno(), self._process.stdout.fileno()
@@ -293,6 +295,7 @@ def _send(sink: BinaryIO, message: object) -> None:
 
 def main() -> None:
     """Serve on stdin and stdout, with a stack large enough for deep statements."""
+    end_with_parent()
     soft, hard = resource.getrlimit(resource.RLIMIT_AS)
     limit = MEMORY_LIMIT if soft == resource.RLIM_INFINITY else min(soft, MEMORY_LIMIT)
     resource.setrlimit(resource.RLIMIT_AS, (limit, hard))

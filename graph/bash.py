@@ -8,6 +8,7 @@ from typing import Final
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from graph.children import GUARD
 from graph.quoting import identifier, shell_word
 from graph.slice import Slice
 from graph.visible import byte_patterns, flat, hides
@@ -75,6 +76,7 @@ def render(template: str, slice_: Slice, origin: Origin, **values: object) -> st
         version=origin.version,
         rows=slice_.rows,
         hidden_bytes=byte_patterns(),
+        guard=GUARD,
         mariadb=mariadb,
         dump_tool=dump_tools[0],
         dump_tools=" ".join(dump_tools),

@@ -156,10 +156,11 @@ def _write(reading: _Reading, writer: _Writer) -> None:
 def _write_structure(reading: _Reading, writer: _Writer) -> None:
     """Schemas and tables."""
     for schema in schemas(reading.slice):
-        created = reading.database.value(create_database(schema))
-        if created is None:
+        beginning, query = create_database(schema)
+        rest = reading.database.value(query)
+        if rest is None:
             raise InputError(f"this account sees no database {schema} on this server")
-        writer.text(f"{created}\n{use(schema)}\n")
+        writer.text(f"{beginning}{rest}\n{use(schema)}\n")
         for sliced in base_tables(reading.slice):
             if sliced.table.name.schema == schema:
                 writer.text(f"{definition(sliced).statement};\n")

@@ -141,9 +141,9 @@ def _mydumper(slice_: Slice) -> str:
     for sliced in tables:
         where = condition(sliced)
         if where is not None:
-            if hides(where):
-                raise _untold(sliced.table.name)
             name = sliced.table.name
+            if hides(where) or "\\" in where or not where.isprintable():
+                raise _untold(name)
             lines += ["", f"[{identifier(name.schema)}.{identifier(name.name)}]", f"where={where}"]
     return "\n".join(lines) + "\n"
 
@@ -156,9 +156,9 @@ def _require_plain(name: TableName) -> None:
 
 def _untold(name: TableName) -> InputError:
     return InputError(
-        f"mydumper cannot be told of table {name}: dots, brackets, backslashes and backticks in names mean something"
-        " else to it, and characters that cannot be seen must not stand in its file; dump with dump.sh, or with"
-        " --engine mysqlsh"
+        f"mydumper cannot be told of table {name}: dots, brackets, backslashes and backticks in names, and backslashes"
+        " and line breaks in those of columns, mean something else to it, and characters that cannot be seen must not"
+        " stand in its file; dump with dump.sh, or with --engine mysqlsh"
     )
 
 

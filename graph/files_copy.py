@@ -241,7 +241,7 @@ class _Copier:
             with _reading(source) as file:
                 digests = {checksum: _start(checksum, source.name) for checksum in checksums}
                 self._transfer(file, None if linked else part, status, digests)
-        except _Problem:
+        except BaseException:
             part.unlink(missing_ok=True)
             raise
         with _writing(self.target):

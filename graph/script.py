@@ -102,10 +102,14 @@ class _Structure:
 
 @dataclass(frozen=True, slots=True)
 class _Database:
-    """One schema: its name for people, the SQL that gives its CREATE DATABASE, and, in bash, its USE and its tables."""
+    """One schema: its name for people, and, in bash, how its CREATE DATABASE begins, its USE and its tables.
+
+    `create` is the SQL that gives the rest of CREATE DATABASE.
+    """
 
     comment: str
     label: str
+    beginning: str
     create: Heredoc
     use: str
     tables: tuple[_Structure, ...]
@@ -168,12 +172,12 @@ def key_files(slice_: Slice, scratch_schema: str | None) -> dict[str, str]:
     return {file: keytable.values(slice_.tables[name]) for name, file in files.items()}
 
 
-def create_database(schema: str) -> str:
-    """SQL that gives the statement which creates a schema."""
-    create = string_literal(f"CREATE DATABASE IF NOT EXISTS {identifier(schema)} CHARACTER SET ")
+def create_database(schema: str) -> tuple[str, str]:
+    """How the statement that creates a schema begins, and SQL that gives the rest."""
     return (
-        f"SELECT CONCAT({create}, DEFAULT_CHARACTER_SET_NAME, ' COLLATE ', DEFAULT_COLLATION_NAME, ';')\n"
-        f"  FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = {string_literal(schema)}"
+        f"CREATE DATABASE IF NOT EXISTS {identifier(schema)} CHARACTER SET ",
+        "SELECT CONCAT(DEFAULT_CHARACTER_SET_NAME, ' COLLATE ', DEFAULT_COLLATION_NAME, ';')\n"
+        f"  FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = {string_literal(schema)}",
     )
 
 
@@ -188,10 +192,12 @@ def _databases(slice_: Slice) -> Iterator[_Database]:
     """The slice's schemas, in the order of their first tables."""
     structures = [(sliced.table.name.schema, _structure(sliced, number)) for number, sliced in _numbered(slice_)]
     for schema in schemas(slice_):
+        beginning, rest = create_database(schema)
         yield _Database(
             comment=f"# {visible(identifier(schema))}",
             label=shell_word(visible(schema)),
-            create=Heredoc(f"{create_database(schema)};"),
+            beginning=shell_word(beginning),
+            create=Heredoc(f"{rest};"),
             use=shell_word(use(schema)),
             tables=tuple(structure for owner, structure in structures if owner == schema),
         )

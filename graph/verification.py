@@ -62,8 +62,8 @@ def write(bundle: Bundle, proof: Proof, versions: Versions, moment: datetime) ->
                 os.fsync(file.fileno())
             os.chmod(name, 0o644)
             os.replace(name, target)
-        except OSError:
-            os.unlink(name)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
             raise
     except OSError as error:
         raise InputError(f"cannot write {target}: {error.strerror or error}") from error

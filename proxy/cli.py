@@ -34,6 +34,7 @@ from proxy.paths import Home, find_home
 from proxy.recorder import recorded_now
 from proxy.results import Pin, Watch
 from proxy.settings import server_to_record
+from proxy.signals import terminable
 from proxy.terminal import say
 
 INTERRUPTED = 130
@@ -169,8 +170,8 @@ djproxy.add_command(verify)
 
 
 def main() -> None:
-    """Run the command; ends the process with the documented exit code."""
-    with terminal.guarded():
+    """Run the command; ends the process with the documented exit code, never with a traceback of ours."""
+    with terminal.guarded(), terminable():
         status = _guarded(lambda: djproxy.main(prog_name="djproxy", standalone_mode=False))
     sys.exit(status)
 

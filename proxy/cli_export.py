@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -198,7 +195,7 @@ def export(
     )
     folder = out or Path(safe_name(paper))
     bounds = Bounds(memory << 20, max_rows)
-    with terminable(), Progress() as progress, Database.connect(address, credentials) as database:
+    with Progress() as progress, Database.connect(address, credentials) as database:
         flavour = database.flavour
         if only_plan:
             plan = make_plan(
@@ -240,20 +237,6 @@ def export(
             run_dump(made.bundle, address, credentials, flavour, progress)
     _print_export(made, paper, lost, dumped=run_now, as_json=as_json)
     return 0 if made.complete and not lost else _INCOMPLETE
-
-
-@contextmanager
-def terminable() -> Iterator[None]:
-    """SIGTERM ends what is done meanwhile as Ctrl-C does: what is half-written is removed."""
-
-    def end(number: int, _: object) -> None:
-        raise SystemExit(128 + number)
-
-    before = signal.signal(signal.SIGTERM, end)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _print_plan(plan: Plan, paper: str, lost: list[Lost], *, as_json: bool) -> int:

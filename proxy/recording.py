@@ -18,6 +18,7 @@ from pathlib import Path
 
 import uvloop  # noqa: TID251
 
+from graph.children import environment
 from graph.database import ServerAddress
 from proxy.addresses import format_address, format_server
 from proxy.certificates import Certificate, default_certificate
@@ -61,7 +62,7 @@ class Plan:
 
 
 def run(home: Home, plan: Plan, say: Callable[[str], None]) -> int:
-    """Record until Ctrl-C, SIGTERM or the end of the command; returns the exit status.
+    """Record until Ctrl-C, SIGTERM, SIGHUP or the end of the command; returns the exit status.
 
     Raises InputError, HomeError, StoreError, ListenError, ServerError before anything is served.
     """
@@ -132,8 +133,9 @@ async def serve_beside(
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, stop.set)
-    # Ctrl-C is for the first process, which tells the others.
+    # Ctrl-C and the end of the terminal are for the first process, which tells the others.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     loop.add_reader(beside.lifeline, stop.set)
     journal = JournalWriter(home.journals, replace(header, created=time.time_ns()), say)
     try:
@@ -201,6 +203,8 @@ class _Recording:
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGTERM, stop.set)
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+            loop.add_signal_handler(signal.SIGHUP, stop.set)
         loop.add_signal_handler(signal.SIGINT, self._interrupt, stop)
         journal = JournalWriter(self._home.journals, self._header, self._say)
         try:
@@ -332,7 +336,12 @@ def _start_worker(home: Home, journal: Path) -> subprocess.Popen[bytes]:
     log = open_private(home.worker_log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     try:
         return subprocess.Popen(
-            arguments, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=log, start_new_session=True
+            arguments,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=log,
+            start_new_session=True,
+            env=environment(),
         )
     finally:
         os.close(log)

@@ -20,7 +20,7 @@ from graph.errors import GrantError, InputError, ServerError
 from graph.export import Export, export
 from graph.runner import run_dump
 from graph.statement import Statement, StatementClass
-from proxy.cli_export import terminable
+from proxy.signals import terminable
 from tests import harness
 from tests.harness import Djproxy
 from tests.test_bounds import cut

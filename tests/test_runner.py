@@ -23,14 +23,18 @@ def test_the_tools_log_in_with_any_password(server: PrivateServer) -> None:
         cursor.execute("CREATE USER djp_option@'127.0.0.1' IDENTIFIED BY %s", (PASSWORD,))
     try:
         address = ServerAddress("127.0.0.1", server.port)
-        with option_file(address, Credentials("djp_option", PASSWORD), server.flavour) as path:
-            assert stat.S_IMODE(path.stat().st_mode) == 0o600
-            command = [server.tools.client, f"--defaults-file={path}", "--default-character-set=utf8mb4"]
+        with option_file(address, Credentials("djp_option", PASSWORD), server.flavour) as options:
+            assert stat.S_IMODE(options.path.stat().st_mode) == 0o600
+            command = [server.tools.client, f"--defaults-file={options.path}", "--default-character-set=utf8mb4"]
             answer = subprocess.run(
-                [*command, "-N", "-e", "SELECT CURRENT_USER()"], capture_output=True, text=True, check=False
+                [*command, "-N", "-e", "SELECT CURRENT_USER()"],
+                capture_output=True,
+                text=True,
+                check=False,
+                pass_fds=options.descriptors,
             )
         assert answer.stdout == "djp_option@127.0.0.1\n", answer.stderr
-        assert not path.exists()
+        assert not options.path.exists()
     finally:
         server.execute("DROP USER djp_option@'127.0.0.1'")
         connection.close()
@@ -46,9 +50,15 @@ def test_tls_is_as_asked(server: PrivateServer, tls: TlsSettings, encrypted: boo
     connection = server.connect("djp_tls", "x")  # caching_sha2_password: the next login needs no TLS
     connection.close()
     try:
-        with option_file(address, Credentials("djp_tls", "x", tls), server.flavour) as path:
-            command = [server.tools.client, f"--defaults-file={path}", "-N", "-e", "SHOW STATUS LIKE 'Ssl_cipher'"]
-            answer = subprocess.run(command, capture_output=True, text=True, check=True)
+        with option_file(address, Credentials("djp_tls", "x", tls), server.flavour) as options:
+            command = [
+                server.tools.client,
+                f"--defaults-file={options.path}",
+                "-N",
+                "-e",
+                "SHOW STATUS LIKE 'Ssl_cipher'",
+            ]
+            answer = subprocess.run(command, capture_output=True, text=True, check=True, pass_fds=options.descriptors)
         assert bool(answer.stdout.split()[1:]) == encrypted
     finally:
         server.execute("DROP USER djp_tls@'127.0.0.1'")
@@ -56,9 +66,9 @@ def test_tls_is_as_asked(server: PrivateServer, tls: TlsSettings, encrypted: boo
 
 def test_a_socket_goes_before_host_and_port(server: PrivateServer) -> None:
     address = ServerAddress("nowhere.invalid", 1, server.socket)
-    with option_file(address, Credentials(server.user, server.password), server.flavour) as path:
-        command = [server.tools.client, f"--defaults-file={path}", "-N", "-e", "SELECT USER()"]
-        answer = subprocess.run(command, capture_output=True, text=True, check=True)
+    with option_file(address, Credentials(server.user, server.password), server.flavour) as options:
+        command = [server.tools.client, f"--defaults-file={options.path}", "-N", "-e", "SELECT USER()"]
+        answer = subprocess.run(command, capture_output=True, text=True, check=True, pass_fds=options.descriptors)
     assert answer.stdout == "root@localhost\n"
 
 
