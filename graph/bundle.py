@@ -80,13 +80,15 @@ class Beside:
     """What a bundle has that not every bundle has.
 
     With a scratch schema, `dump.sh` puts long lists of keys into a table there. `engine` is a program whose input lies
-    beside it. A `listing` without entries is left out. A `packed` slice is moved in.
+    beside it. A `listing` without entries is left out. A `packed` slice is moved in. `left_out` are documents of what
+    is left out by class.
     """
 
     scratch_schema: str | None = None
     engine: Engine | None = None
     listing: Listing | None = None
     packed: Packed | None = None
+    left_out: tuple[Mapping[str, Any], ...] = ()
 
 
 NOTHING_BESIDE: Final = Beside()
@@ -221,11 +223,12 @@ def _contents(
     if listing is not None and listing.tally.number:
         checksums[LISTING] = listing.sha256()
     engine = beside.engine
+    tally = listing.tally if listing is not None else None
     return {
         "dump.sh": (dump_script(slice_, lab, fingerprints, beside.scratch_schema), 0o700),
         **{name: (text, 0o600) for name, text in key_files(slice_, beside.scratch_schema).items()},
         **({} if engine is None else engine_files(slice_, lab, engine)),
-        "review.json": (review(slice_, statements, meta, fingerprints, listing.tally if listing else None), 0o600),
+        "review.json": (review(slice_, statements, meta, fingerprints, tally, beside.left_out), 0o600),
         "publish/restore.sh": (published["restore.sh"], 0o755),
         "publish/queries.sql": (published["queries.sql"], 0o644),
         "publish/manifest.json": (manifest(slice_, meta, checksums), 0o644),

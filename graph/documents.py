@@ -70,8 +70,10 @@ def review(
     meta: Meta,
     fingerprints: Mapping[TableName, Fingerprint],
     files: Tally | None = None,
+    left_out: Sequence[Mapping[str, Any]] = (),
 ) -> str:
-    """All that was decided, for the lab: texts of statements and restrictions among it."""
+    """All that was decided, for the lab: texts of statements and restrictions among it; `left_out` says what is left
+    out by class."""
     return _json(
         {
             "format": FORMAT,
@@ -92,6 +94,7 @@ def review(
             "dangling": [dangling_document(each) for each in slice_.dangling],
             "pins": [pin_document(check) for check in slice_.pins],
             "changes": [asdict(change) for change in slice_.changes],
+            "left_out": list(left_out),
             "files": None if files is None else files.document(),
             "statements": [_reviewed_statement(judged) for judged in statements],
         }

@@ -148,7 +148,8 @@ def export(
                 packed = None
                 if room is not None:
                     packed = write_slice(database, slice_, fingerprints, room / "slice.sql.zst", say)
-            beside = Beside(scratch_schema, engine, listing, packed)
+            not_taken = tuple(each.document() for each in made.left_out)
+            beside = Beside(scratch_schema, engine, listing, packed, not_taken)
             bundle = write_bundle(folder, slice_, made.statements, meta, fingerprints, beside)
         return Export(bundle, slice_, made.statements, listing.tally, made.left_out)
 

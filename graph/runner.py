@@ -50,6 +50,8 @@ def run_dump(
             said = [*said[-9:], line.rstrip("\n")]
             if progress is not None:
                 progress(said[-1])
+        # It has said all, but not yet ended: what follows would end it.
+        process.wait()
     if process.returncode != 0:
         raise ScriptError(f"{bundle.dump_script} stopped:", said)
     return bundle.publish / "slice.sql"

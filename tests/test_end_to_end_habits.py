@@ -85,6 +85,8 @@ def test_what_was_asked_for_is_in_the_slice_and_what_was_shown_is_not(lab: Lab, 
     assert rows(answer) == NEEDED
     left_out = {each["class"]: each for each in answer.json()["left_out"]}
     assert left_out["preview"]["statements"] == 3
+    review = json.loads((lab.folder / "out-habits" / "review.json").read_text())
+    assert review["left_out"] == answer.json()["left_out"]
     assert "displays of DataJoint's own" in answer.stderr and "--include checks would add" in answer.stderr
     with_displays = lab.export("habits", "--include", "previews")
     assert rows(with_displays) == NEEDED | {

@@ -6,6 +6,7 @@ import hashlib
 import json
 from pathlib import Path
 
+import networkx as nx
 import pytest
 
 from examples.private_server import PrivateServer
@@ -19,10 +20,10 @@ from graph.files import FileRule, Place, StoreSettings, Tally, parse_rule, read
 from graph.masks import Masked, MaskKind
 from graph.names import TableName
 from graph.plan import make_plan
+from graph.schema import Column, ForeignKey, Schema, Table
 from graph.statement import Statement, StatementClass
 from graph.structure import Structure, whole_schemas
 from tests.cascading import run
-from tests.test_datajoint import schema_of
 
 META = Meta("Paper", "db.lab.example:3306", "0.1.0")
 HASHES = [bytes([number]) * 16 for number in range(1, 8)]
@@ -186,6 +187,20 @@ def test_a_rule_whose_table_is_not_in_the_slice_is_said(lab: str, reader: Databa
     found = made(reader, f"SELECT * FROM {lab}.bare WHERE file = 'x.bin'", tmp_path / "out", decisions)
     (warning,) = (each for each in found.slice.warnings if "--files" in each)
     assert "the slice has no row" in warning
+
+
+def schema_of(*keys: tuple[str, str, str]) -> Schema:
+    """Tables of one integer key `k`, and foreign keys (child, child column, parent) to it."""
+    graph: nx.MultiDiGraph[TableName] = nx.MultiDiGraph()
+    tables = {}
+    for child, column, parent in keys:
+        for text in (child, parent):
+            name = TableName(*text.split("."))
+            tables[name] = Table(name, (Column("k", "int", "int", False),), ("k",))
+        own, far = TableName(*child.split(".")), TableName(*parent.split("."))
+        key = ForeignKey(f"fk_{column}_{parent}", own, (column,), far, ("k",))
+        graph.add_edge(own, far, key.name, foreign_key=key)
+    return Schema(tables, graph)
 
 
 CHAIN = schema_of(
