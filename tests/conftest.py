@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,6 +21,10 @@ from tests.dumping import ODD_MODE, PASSWORD, READER, Pair, drop_schemas  # noqa
 from tests.harness import Djproxy  # noqa: E402
 from tests.relaying import RunningRelay  # noqa: E402
 from tests.wire import Route, add_raw_user, general_log, route  # noqa: E402
+
+# A shell that runs the tests in its background leaves Ctrl-C ignored, in all that the tests start as well.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # How long an example takes says more about the machine than about the code.
 settings.register_profile("djproxy", deadline=None)
