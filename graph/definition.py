@@ -78,7 +78,7 @@ def _defined(database: Database, sliced: TableSlice) -> TableSlice:
             raise _changed(table.name)
         return replace(sliced, definition=Definition(table.shown))
     if not sliced.rows:
-        # Once it was read in the snapshot, nobody can alter it.
+        # Once it was read in the snapshot, it cannot be altered.
         database.require_select(table.name)
     row = show_create(database, table.name, view=False)
     try:

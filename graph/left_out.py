@@ -18,7 +18,7 @@ from graph.leaves import Rule, RuleKind
 from graph.slice import Slice, TableSlice
 from graph.statement import StatementClass
 
-#: So many rows of one answer are looked at.
+#: Rows of one answer that are looked at.
 _BOUND: Final = 100_000
 
 
@@ -26,8 +26,8 @@ _BOUND: Final = 100_000
 class LeftOut:
     """The statements of one class that are left out.
 
-    `rows` is how many rows more the slice would have with them; with `more` it has at least so many more. None: not
-    known, for this `reason`.
+    `rows` is how many more rows the slice would have with them, with `more` at least. None: not known, for this
+    `reason`.
     """
 
     kind: StatementClass

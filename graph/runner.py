@@ -17,7 +17,7 @@ from graph.children import guarded
 from graph.database import Credentials, ServerAddress, TlsSettings
 from graph.errors import ScriptError
 
-#: Descriptors from here on are in nobody's way: bash's scripts use low ones.
+#: Descriptors from here on collide with none of bash's: scripts use low ones.
 _LOWEST_DESCRIPTOR: Final = 100
 
 _ESCAPES = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\t": "\\t", "\r": "\\r"}

@@ -104,7 +104,7 @@ class _Structure:
 class _Database:
     """One schema: its name for people, and, in bash, how its CREATE DATABASE begins, its USE and its tables.
 
-    `create` is the SQL that gives the rest of CREATE DATABASE.
+    `create` is the SQL that returns the rest of CREATE DATABASE.
     """
 
     comment: str
@@ -173,7 +173,7 @@ def key_files(slice_: Slice, scratch_schema: str | None) -> dict[str, str]:
 
 
 def create_database(schema: str) -> tuple[str, str]:
-    """How the statement that creates a schema begins, and SQL that gives the rest."""
+    """How the statement that creates a schema begins, and SQL that returns the rest."""
     return (
         f"CREATE DATABASE IF NOT EXISTS {identifier(schema)} CHARACTER SET ",
         "SELECT CONCAT(DEFAULT_CHARACTER_SET_NAME, ' COLLATE ', DEFAULT_COLLATION_NAME, ';')\n"

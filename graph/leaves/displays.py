@@ -21,7 +21,7 @@ _DISPLAYED: Final = 13
 #: Attributes of these types are not displayed.
 _HIDDEN_TYPES: Final = frozenset({"tinyblob", "blob", "mediumblob", "longblob", "json"})
 
-#: DataJoint numbers the aliases of its derived tables and unions anew in each statement.
+#: DataJoint numbers the aliases of derived tables and unions in each statement from where it left off.
 _NUMBERED_ALIAS: Final = re.compile(r"\$[0-9a-f]*|_u\d+")
 #: The aliases in the statement of `populate`'s progress (DataJoint 2).
 _PROGRESS_SOURCES: Final = ("$ks", "$tgt")
