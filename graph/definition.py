@@ -74,9 +74,10 @@ def require_same(database: Database, sliced: TableSlice) -> None:
 def _defined(database: Database, sliced: TableSlice) -> TableSlice:
     table = sliced.table
     if table.view is not None:
-        if table.view and _line(show_create(database, table.name, view=True)) != table.shown:
+        shown = _line(show_create(database, table.name, view=True)) if table.view else ""
+        if table.shown and shown != table.shown:
             raise _changed(table.name)
-        return replace(sliced, definition=Definition(table.shown))
+        return replace(sliced, definition=Definition(shown))
     if not sliced.rows:
         # Once it was read in the snapshot, it cannot be altered.
         database.require_select(table.name)

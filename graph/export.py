@@ -251,7 +251,8 @@ def compute(database: Database, apart: Apart, asked: Asked, say: Progress, *, fo
         for kind, left in resolved.left_out.items()
     }
     alike = partial(close, bounds=Bounds(asked.bounds.memory))
-    not_taken = left_out(database, statements, others, slice_, alike)
+    unknown = {kind for kind, left in resolved.left_out.items() if any(_is_unresolved(each) for each in left)}
+    not_taken = left_out(database, statements, others, slice_, alike, unknown)
     return Computed(slice_, statements, unrestricted, missing, tuple(not_taken), with_parts)
 
 
@@ -262,6 +263,10 @@ def _require_visible(database: Database, schema: Schema, tables: Iterable[TableN
             # What is really not there makes its statements unresolved.
             with suppress(StatementError):
                 database.require_select(name)
+
+
+def _is_unresolved(resolution: Resolution) -> bool:
+    return resolution.statement_class is StatementClass.UNRESOLVED
 
 
 def _needed(resolutions: Mapping[Text, Resolution]) -> list[Resolution]:

@@ -116,9 +116,10 @@ def resolve_all(
 
 
 def _kind(judged: Judged, answer: Resolution, included: Collection[StatementClass]) -> StatementClass:
-    """The class of a statement that was resolved. A display that may be a fetch of some attributes is data."""
+    """The class of a statement that was resolved. A display that may be a fetch of some attributes is data, and so is a
+    count of a column's values."""
     if judged.kind is StatementClass.CHECK and judged.kind not in included:
-        return judged.kind
+        return StatementClass.DATA if answer.statement_class is StatementClass.DATA else judged.kind
     if answer.statement_class in (StatementClass.UNRESOLVED, StatementClass.NOT_DATA):
         return answer.statement_class
     if judged.kind is StatementClass.PREVIEW:

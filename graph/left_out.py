@@ -6,7 +6,7 @@ The rows are looked for only so far: beyond a bound it is enough to say that the
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -53,12 +53,13 @@ def left_out(
     rules: Mapping[StatementClass, Sequence[Rule]],
     slice_: Slice,
     cascade: Callable[[Sequence[Rule]], Slice],
+    unknown: Collection[StatementClass] = (),
 ) -> list[LeftOut]:
     """What is left out of the slice by class, in the database's snapshot; `cascade` computes the slice of other rules
-    in the same way. Raises ServerError."""
+    in the same way. Of `unknown` classes there are statements without rules. Raises ServerError."""
     counts = Counter(judged.kind for judged in statements if not judged.excluded)
     return [
-        _with_rows(LeftOut(kind, counts[kind]), database, rules.get(kind, ()), slice_, cascade)
+        _with_rows(LeftOut(kind, counts[kind], more=kind in unknown), database, rules.get(kind, ()), slice_, cascade)
         for kind in LEFT_OUT
         if counts[kind]
     ]
@@ -80,9 +81,13 @@ def _with_rows(
     except (GrantError, InputError) as error:
         return LeftOut(found.kind, found.statements, None, False, str(error))
     new = {name: _new_rows(sliced, slice_.tables.get(name)) for name, sliced in with_them.tables.items()}
-    cut = any(sliced.rows >= _BOUND and new[name] for name, sliced in with_them.tables.items())
-    more = cut or bool(with_them.refused) or len(leaves) < len(rules)
+    cut = any(_may_be_cut(sliced, slice_.tables.get(name)) for name, sliced in with_them.tables.items())
+    more = found.more or cut or bool(with_them.refused) or len(leaves) < len(rules)
     return LeftOut(found.kind, found.statements, sum(new.values()), more)
+
+
+def _may_be_cut(sliced: TableSlice, known: TableSlice | None) -> bool:
+    return sliced.rows >= _BOUND and not (known is not None and known.whole)
 
 
 def _new_rows(sliced: TableSlice, known: TableSlice | None) -> int:

@@ -121,6 +121,22 @@ def test_a_killed_dump_leaves_nothing(small: tuple[Pair, Bundle, Slice], tmp_pat
     assert sorted(path.name for path in bundle.folder.iterdir()) == ["dump.sh", "publish", "review.json"]
 
 
+@pytest.mark.parametrize("closed", ["<&-", ">&-", ">&- 2>&-", "<&- >&- 2>&-"])
+def test_a_caller_may_have_closed_its_streams(small: tuple[Pair, Bundle, Slice], closed: str) -> None:
+    """As some daemons and job schedulers start programs."""
+    pair, bundle, _ = small
+    for script, server in (bundle.dump_script, pair.source), (bundle.publish / "restore.sh", pair.copy):
+        answer = subprocess.run(
+            ["bash", "-c", f'bash "$0" {closed}', script],
+            env=tools(server),
+            capture_output=True,
+            timeout=60,
+            check=False,
+        )
+        assert answer.returncode == 0, answer
+    drop_schemas(pair.copy)
+
+
 def test_relative_paths_are_those_of_the_caller(small: tuple[Pair, Bundle, Slice], tmp_path: Path) -> None:
     pair, bundle, _ = small
     (tmp_path / "own.cnf").write_bytes(pair.source.defaults_file().read_bytes())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import networkx as nx
 import pytest
 
@@ -159,6 +161,34 @@ FETCHES = {
         "ORDER BY `subject`, `sess` LIMIT 13",
         "SELECT count(DISTINCT `subject`,`sess`) FROM `lab`.`session` JOIN `lab`.`__seg` ON x = rate",
     ),
+    "a value of another query": (
+        "SELECT `subject`,`sess`,`rate`,(SELECT max(x) FROM `lab`.`__seg`) AS m FROM `lab`.`session` "
+        "ORDER BY `subject`, `sess` LIMIT 13",
+        COUNT,
+    ),
+    "a window": (
+        "SELECT `subject`,`sess`,`rate`,row_number() OVER (ORDER BY rate) AS m FROM `lab`.`session` "
+        "ORDER BY `subject`, `sess` LIMIT 13",
+        COUNT,
+    ),
+    "a name twice": (
+        "SELECT `subject`,`sess`,`rate`,`rate` FROM `lab`.`session` ORDER BY `subject`, `sess` LIMIT 13",
+        COUNT,
+    ),
+    "an order that is not the key": (
+        "SELECT `subject`,`sess`,`rate` FROM `lab`.`session` ORDER BY `rate`, `sess` LIMIT 13",
+        "SELECT count(DISTINCT `rate`,`sess`) FROM `lab`.`session`",
+    ),
+    "other rows under one name": (
+        "WITH session AS (SELECT * FROM lab.session WHERE rate > 3) SELECT `subject`,`sess`,`rate` FROM session "
+        "ORDER BY `subject`, `sess` LIMIT 13",
+        "WITH session AS (SELECT * FROM lab.session WHERE rate < 3) SELECT count(DISTINCT `subject`,`sess`) "
+        "FROM session",
+    ),
+    "another aggregate under one name": (
+        "SELECT `subject`,max(rate) as `m` FROM `lab`.`session` GROUP BY `subject` ORDER BY `subject` LIMIT 13",
+        "SELECT count(1) FROM (SELECT `subject`,min(rate) as `m` FROM `lab`.`session` GROUP BY `subject`) `$0`",
+    ),
     "rows kept aside": (
         "CREATE TABLE x AS SELECT `subject`,`sess`,`rate` FROM `lab`.`session` ORDER BY `subject`, `sess` LIMIT 13",
         COUNT,
@@ -199,6 +229,29 @@ def test_what_datajoint_displays_is_told_as_a_display(what: str) -> None:
 @pytest.mark.parametrize("what", FETCHES)
 def test_what_a_person_may_have_asked_for_is_no_display(what: str) -> None:
     assert not is_display(*FETCHES[what])
+
+
+@pytest.mark.parametrize(
+    ("sql", "expected"),
+    [
+        ("SELECT count(DISTINCT `subject`,`sess`) FROM `lab`.`session`", StatementClass.CHECK),
+        ("SELECT count(*) FROM (SELECT DISTINCT `subject`,`sess` FROM `lab`.`session`) AS x", StatementClass.CHECK),
+        ("SELECT count(DISTINCT `subject`) FROM `lab`.`session`", StatementClass.DATA),
+        ("SELECT count(DISTINCT `rate`,`sess`) FROM `lab`.`session`", StatementClass.DATA),
+        ("SELECT count(*) FROM (SELECT DISTINCT `rate` FROM `lab`.`session`) AS x", StatementClass.DATA),
+    ],
+)
+def test_a_count_of_values_is_data(sql: str, expected: StatementClass) -> None:
+    assert resolve(Statement(1, sql), lab()).statement_class is expected
+
+
+def test_hidden_attributes_are_not_displayed() -> None:
+    schema = lab()
+    seg = schema.tables[TableName("lab", "__seg")]
+    hidden = Column("_job_start_time", "datetime", "datetime(3)", True)
+    tables = {**schema.tables, seg.name: replace(seg, columns=(*seg.columns, hidden))}
+    shown = "SELECT `subject`,`sess`,`x` FROM `lab`.`__seg` ORDER BY `subject`, `sess` LIMIT 13"
+    assert resolve(Statement(1, shown), replace(schema, tables=tables)).complete
 
 
 def test_each_query_has_a_display_of_its_own() -> None:

@@ -81,7 +81,10 @@ def _tables(start: exp.Expr) -> list[exp.Expr]:
 def _changed(change: exp.Update | exp.Delete, tables: list[exp.Expr]) -> set[str]:
     """The names of the tables that are changed, in lower case."""
     if isinstance(change, exp.Delete):
-        named = change.args.get("tables") or ([change.this] if change.args.get("using") else tables[:1])
+        listed = [change.this, *(join.this for join in change.this.args.get("joins") or [])]
+        named = change.args.get("tables") or (listed if change.args.get("using") else [])
+        if not named:
+            return {table.alias_or_name.lower() for table in tables[:1]}
         return {table.name.lower() for table in named}
     columns = [item.this for item in change.expressions if isinstance(item, exp.EQ)]
     if len(tables) > 1 and not all(isinstance(column, exp.Column) and column.table for column in columns):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 
 from sqlglot import exp
@@ -65,7 +65,7 @@ def _written(query: Query, default_schema: str | None) -> Verdict:
 def _read(tree: exp.Query, default_schema: str | None) -> Verdict:
     tables = list(tree.find_all(exp.Table))
     ctes = _ctes(tree)
-    base = [table for table in tables if table.db or table.name.lower() not in ctes]
+    base = [table for table in tables if not is_cte(table, ctes)]
     if not base:
         return Verdict(StatementClass.NOT_DATA, "reads no table")
     if all(is_system_schema(table.db or default_schema or "") for table in base):
@@ -79,9 +79,22 @@ def _read(tree: exp.Query, default_schema: str | None) -> Verdict:
         return Verdict(StatementClass.CHECK, "a count of rows, as len() sends it")
     if is_progress(tree):
         return Verdict(StatementClass.CHECK, "counts what is left to populate")
-    if _unrestricted(tree):
+    if is_unrestricted(tree):
         return Verdict(StatementClass.DATA, UNRESTRICTED)
     return Verdict(StatementClass.DATA)
+
+
+def is_cte(table: exp.Table, names: Container[str]) -> bool:
+    """Whether a table's name is that of a CTE; inside a CTE that is not recursive its own name is a table's."""
+    name = table.name.lower()
+    if table.db or name not in names:
+        return False
+    around: exp.Expr | None = table
+    while (around := around.find_ancestor(exp.CTE) if around is not None else None) is not None:
+        recursive = isinstance(around.parent, exp.With) and around.parent.args.get("recursive")
+        if around.alias.lower() == name and not recursive:
+            return False
+    return True
 
 
 def _ctes(tree: exp.Query) -> dict[str, exp.Expr]:
@@ -128,7 +141,8 @@ def exists_query(tree: exp.Expr) -> exp.Query | None:
     return inner_query(only.this) if isinstance(only, exp.Exists) else None
 
 
-def _unrestricted(tree: exp.Expr) -> bool:
+def is_unrestricted(tree: exp.Expr) -> bool:
+    """Whether a query is a SELECT of all rows of one table."""
     if not isinstance(tree, exp.Select) or tree.args.get("joins") or len(list(blocks(tree))) > 1:
         return False
     return all(tree.args.get(part) is None for part in ("where", "having", "limit", "offset"))

@@ -36,7 +36,7 @@ def is_count(tree: exp.Expr) -> bool:
 
     A count under a name, beside other values or of a column's values was asked for.
     """
-    if not isinstance(tree, exp.Select) or len(tree.expressions) != 1 or _is_shaped(tree):
+    if not isinstance(tree, exp.Select) or len(tree.expressions) != 1 or _is_shaped(tree) or _is_written(tree):
         return False
     only = tree.expressions[0]
     if not isinstance(only, exp.Count) or only.args.get("expressions"):
@@ -58,6 +58,13 @@ def is_progress(tree: exp.Expr) -> bool:
     return aliases == _PROGRESS_SOURCES and counts and not _is_shaped(tree)
 
 
+def _is_written(tree: exp.Select) -> bool:
+    """Whether a SELECT has what DataJoint never writes: WITH, locks, hints, modifiers, values of other queries."""
+    if any(tree.args.get(part) for part in ("with_", "locks", "hint", "operation_modifiers", "kind")):
+        return True
+    return any(item.find(exp.Query, exp.Window) is not None for item in tree.expressions)
+
+
 def _is_shaped(tree: exp.Select) -> bool:
     parts = ("group", "having", "qualify", "windows", "distinct", "order", "limit", "offset")
     return any(tree.args.get(part) is not None for part in parts)
@@ -66,16 +73,16 @@ def _is_shaped(tree: exp.Select) -> bool:
 def displayed_query(tree: exp.Expr) -> str | None:
     """The query that a SELECT may be the display of, with its primary key, as one canonical text; None when it is
     certainly no display. `counted_query` of the count that follows a display is the same text."""
-    if not isinstance(tree, exp.Select) or tree.args.get("offset") is not None:
+    if not isinstance(tree, exp.Select) or tree.args.get("offset") is not None or _is_written(tree):
         return None
     limit, order = tree.args.get("limit"), tree.args.get("order")
     if not isinstance(limit, exp.Limit) or limit.expression != exp.Literal.number(_DISPLAYED) or order is None:
         return None
     key = [_ascending(item) for item in order.expressions]
     names = [item.alias_or_name for item in tree.expressions if isinstance(item, exp.Column | exp.Alias)]
-    if None in key or len(names) != len(tree.expressions) or "*" in names:
+    if None in key or "*" in names or len({name.lower() for name in names}) != len(tree.expressions):
         return None
-    inner = names if tree.args.get("group") is not None else []
+    inner = tree.expressions if tree.args.get("group") is not None else []
     own = _own_names(tree)
     return _text(tree, [own.get(name, name) for name in key if name is not None], inner)
 
@@ -109,7 +116,7 @@ def counted_query(tree: exp.Expr) -> str | None:
     group = inner.args.get("group")
     if group is None:
         return None
-    return _text(inner, [item.name for item in group.expressions], [item.alias_or_name for item in inner.expressions])
+    return _text(inner, [item.name for item in group.expressions], inner.expressions)
 
 
 def _only_derived(tree: exp.Select) -> exp.Select | None:
@@ -120,9 +127,9 @@ def _only_derived(tree: exp.Select) -> exp.Select | None:
     return start.this.this if isinstance(start.this.this, exp.Select) else None
 
 
-def _text(tree: exp.Select, key: list[str], names: list[str]) -> str:
-    """FROM, WHERE, GROUP BY and HAVING, the primary key, and the names of what an aggregation gives."""
-    shell = exp.Select(expressions=[exp.Star()])
+def _text(tree: exp.Select, key: list[str], listed: list[exp.Expr]) -> str:
+    """FROM, WHERE, GROUP BY and HAVING, the primary key, and what an aggregation lists."""
+    shell = exp.Select(expressions=[item.copy() for item in listed] or [exp.Star()])
     for part in ("from_", "joins", "where", "group", "having"):
         value = tree.args.get(part)
         if value is not None:
@@ -130,8 +137,8 @@ def _text(tree: exp.Select, key: list[str], names: list[str]) -> str:
     for alias in shell.find_all(exp.TableAlias):
         if _NUMBERED_ALIAS.fullmatch(alias.name):
             alias.set("this", exp.to_identifier("$"))
-    listed = exp.Tuple(expressions=[exp.to_identifier(name, quoted=True) for name in (*key, *names)])
-    return f"{len(key)} {listed.sql(dialect='mysql')} {shell.sql(dialect='mysql', comments=False)}"
+    names = exp.Tuple(expressions=[exp.to_identifier(name, quoted=True) for name in key])
+    return f"{names.sql(dialect='mysql')} {shell.sql(dialect='mysql', comments=False)}"
 
 
 def shows_every_attribute(tree: exp.Expr, schema: Schema, default_schema: str | None) -> bool:
@@ -142,13 +149,40 @@ def shows_every_attribute(tree: exp.Expr, schema: Schema, default_schema: str | 
         return False
     names = {item.alias_or_name.lower() for item in tree.expressions}
     names |= {name.lower() for name in _own_names(tree).values()}
-    hidden = {name for name, kind in offered.items() if kind in _HIDDEN_TYPES}
+    # DataJoint 2 hides attributes that begin with an underscore.
+    hidden = {name for name, kind in offered.items() if kind in _HIDDEN_TYPES or name.startswith("_")}
+    order = [item.this.name for item in tree.args["order"].expressions]
     if tree.args.get("group") is not None:
         # What an aggregation has is what it lists, which its count lists too.
         return names.isdisjoint(hidden)
     if tree.args.get("distinct") is not None:
-        return names == {item.this.name.lower() for item in tree.args["order"].expressions}
+        return names == {name.lower() for name in order}
+    if not _is_by_key(tree, order, schema, default_schema):
+        return False
     return names.isdisjoint(hidden) and names.issuperset(offered.keys() - hidden)
+
+
+def counts_rows(tree: exp.Expr, schema: Schema, default_schema: str | None) -> bool:
+    """Whether a count, as `is_count` finds it, counts rows: its DISTINCT names the primary key of the table that it
+    counts. Where that is no single table, it cannot be told, and is taken for one of rows."""
+    if not isinstance(tree, exp.Select) or not tree.expressions:
+        return True
+    inner, counted = _only_derived(tree), tree.expressions[0].this
+    if isinstance(counted, exp.Distinct):
+        return _is_by_key(tree, [column.name for column in counted.expressions], schema, default_schema)
+    if inner is None or inner.args.get("distinct") is None or inner.args.get("group") is not None:
+        return True
+    return _is_by_key(inner, [item.name for item in inner.expressions], schema, default_schema)
+
+
+def _is_by_key(select: exp.Select, names: list[str], schema: Schema, default_schema: str | None) -> bool:
+    """Whether these columns are the primary key of the one table of a FROM; True where there is no such table."""
+    start = select.args.get("from_")
+    if start is None or not isinstance(start.this, exp.Table) or select.args.get("joins"):
+        return True
+    table = schema.find(start.this.db or default_schema, start.this.name)
+    own = _own_names(select)
+    return table is None or {own.get(name, name).lower() for name in names} == {name.lower() for name in table.key}
 
 
 def _offered(select: exp.Select, schema: Schema, default_schema: str | None) -> _Attributes | None:

@@ -70,7 +70,9 @@ ANSI_MODES = frozenset({"ANSI", "DB2", "MAXDB", "MSSQL", "ORACLE", "POSTGRESQL"}
 #: First words of statements that write what their query gives.
 WRITING_VERBS = frozenset({"INSERT", "REPLACE", "CREATE", "UPDATE", "DELETE"})
 
-_REPLACE = re.compile(r"\A\s*REPLACE\b", re.IGNORECASE)
+_REPLACE = re.compile(r"\A(?:\s|/\*(?!!).*?\*/|(?:--\s|#)[^\n]*\n)*REPLACE\b", re.IGNORECASE | re.DOTALL)
+#: What may stand between UPDATE or DELETE and the tables.
+_MODIFIERS = frozenset({"LOW_PRIORITY", "QUICK", "IGNORE"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +131,8 @@ def _parse(text: _Text, default_schema: str | None) -> Query:
         verb = "REPLACE"
     if verb in ("INSERT", "REPLACE", "CREATE"):
         return _written_query(verb, tokens, text, default_schema)
+    if verb in ("UPDATE", "DELETE"):
+        tokens = _without_modifiers(tokens)
     tree = _parse_tokens(tokens, text)
     if isinstance(tree, exp.Subquery):
         tree = _unwrapped(tree)
@@ -139,6 +143,14 @@ def _parse(text: _Text, default_schema: str | None) -> Query:
     if not isinstance(tree, exp.Query):
         raise Unreadable(f"{verb} is no query that can be followed")
     return Query(verb, tree, stores=any(token.text.upper() == "INTO" and _is_word(token) for token in tokens))
+
+
+def _without_modifiers(tokens: Sequence[Token]) -> list[Token]:
+    start = next((i for i, token in enumerate(tokens) if token.text.upper() in ("UPDATE", "DELETE")), 0) + 1
+    end = start
+    while end < len(tokens) and tokens[end].text.upper() in _MODIFIERS and _is_word(tokens[end]):
+        end += 1
+    return [*tokens[:start], *tokens[end:]]
 
 
 def _is_word(token: Token) -> bool:

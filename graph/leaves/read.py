@@ -11,7 +11,7 @@ from typing import Final
 
 from sqlglot import exp
 
-from graph.leaves.classify import NOT_DATA_VERBS, classify, exists_query
+from graph.leaves.classify import NOT_DATA_VERBS, classify, exists_query, is_cte
 from graph.leaves.displays import counted_query, displayed_query
 from graph.leaves.parse import Query, parse
 from graph.leaves.render import render_for_people
@@ -104,7 +104,7 @@ def _occurrences(query: Query, default_schema: str) -> Iterator[Occurrence]:
     names = {cte.alias.lower() for cte in query.tree.find_all(exp.CTE)}
     asked = exists_query(query.tree)
     for table in query.tree.find_all(exp.Table, bfs=False):
-        if not table.name or isinstance(table.this, exp.Parameter) or (not table.db and table.name.lower() in names):
+        if not table.name or isinstance(table.this, exp.Parameter) or is_cte(table, names):
             continue
         select = table.find_ancestor(exp.Select)
         where = select.args.get("where") if select is not None else None

@@ -8,8 +8,8 @@ from functools import partial
 
 from sqlglot import exp
 
-from graph.leaves.classify import Verdict, classify, exists_query
-from graph.leaves.displays import displayed_query, shows_every_attribute
+from graph.leaves.classify import UNRESTRICTED, Verdict, classify, exists_query, is_unrestricted
+from graph.leaves.displays import counts_rows, displayed_query, shows_every_attribute
 from graph.leaves.expose import expose, group_expressions
 from graph.leaves.guards import Draft, guards
 from graph.leaves.implied import implied
@@ -58,6 +58,10 @@ def resolve(statement: Statement, schema: Schema) -> Resolution:
     try:
         query = parse(statement.sql, statement.session)
         verdict = classify(query, statement.session.schema)
+        if verdict.statement_class is StatementClass.CHECK and not counts_rows(
+            query.tree, schema, statement.session.schema
+        ):
+            verdict = Verdict(StatementClass.DATA, "counts the values of a column")
         if verdict.statement_class not in (StatementClass.DATA, StatementClass.CHECK):
             return Resolution(verdict.statement_class, verdict.reason)
         return _resolve(statement, query, verdict, schema)
@@ -200,6 +204,8 @@ def _any_row(table: Table) -> str:
 def _notes(prepared: Prepared, asked: exp.Query | None) -> Iterator[str]:
     if prepared.dropped:
         yield "a condition on DataJoint's bookkeeping was left out"
+        if is_unrestricted(prepared.tree):
+            yield UNRESTRICTED
     for table in prepared.tables:
         if not table.key:
             yield f"{table.name} has no key: it is taken whole"
