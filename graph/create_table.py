@@ -55,6 +55,8 @@ _COUNTER: Final = "AUTO_INCREMENT"
 _ATTRIBUTES: Final = ("INVISIBLE", "SRID", "NOT ENFORCED", "WITH PARSER", "COMPRESSED")
 #: Attributes of columns and indexes that are written without `=`.
 _WITHOUT_SIGN: Final = frozenset({"STORAGE", "COLUMN_FORMAT", "ENGINE_ATTRIBUTE", "SECONDARY_ENGINE_ATTRIBUTE"})
+#: Functions of a sequence, as MariaDB shows them.
+_SEQUENCES: Final = frozenset({"NEXTVAL", "LASTVAL", "SETVAL"})
 _PARTITIONS: Final = frozenset({"PARTITION", "SUBPARTITION"})
 
 
@@ -170,6 +172,19 @@ def _engine(tail: Sequence[Piece]) -> str:
     return next((name for name in found if name and name.upper() not in PLAIN_ENGINES), found[-1])
 
 
+def _sequence_end(pieces: Sequence[Piece], index: int) -> int | None:
+    """Where a default ends that begins at or after `index` and asks a sequence, which is not part of a slice; None for
+    any other default."""
+    start = after_spaces(pieces, index)
+    if start == len(pieces):
+        return None
+    opening = start if is_sign(pieces[start], "(") else after_spaces(pieces, start + 1)
+    if opening == len(pieces) or not is_sign(pieces[opening], "("):
+        return None
+    end = closing(pieces, opening) + 1
+    return end if _SEQUENCES.intersection(piece.word for piece in pieces[start:end]) else None
+
+
 @dataclass(slots=True)
 class _Editor:
     """Leaves out what does not go out, and notes it. `commented`: a table elsewhere has a comment for people."""
@@ -240,6 +255,9 @@ class _Editor:
                 return None
             self.withheld.append(words.split(" ")[0] if words else "a comment of the server")
             return end
+        if piece.word == "DEFAULT" and (default_end := _sequence_end(pieces, index + 1)) is not None:
+            self.withheld.append("a default from a sequence")
+            return default_end
         end_of_value = value_end(pieces, index + 1) if piece.word else None
         if end_of_value is None and piece.word in _WITHOUT_SIGN:
             end_of_value = operand_end(pieces, index + 1)

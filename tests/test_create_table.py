@@ -46,6 +46,25 @@ def test_known_options_stay_as_they_are(options: str) -> None:
     assert (found.statement, found.withheld, found.elsewhere) == (shown, (), False)
 
 
+@pytest.mark.parametrize(
+    ("default", "goes_out"),
+    [
+        ("DEFAULT nextval(`l`.`s`)", False),
+        ("DEFAULT (nextval(`l`.`s`) + 1)", False),
+        ("DEFAULT lastval(`l`.`s`)", False),
+        ("DEFAULT 'nextval(s)'", True),
+        ("DEFAULT (concat('nextval(', `nextval`))", True),
+        ("DEFAULT current_timestamp(3)", True),
+        ("DEFAULT 3 COMMENT 'nextval('", True),
+    ],
+)
+def test_a_default_from_a_sequence_does_not_go_out(default: str, goes_out: bool) -> None:
+    found = create_table(made(" ENGINE=InnoDB", COLUMN, f"  `n` int NOT NULL {default}", "  PRIMARY KEY (`id`)"))
+    kept = f"  `n` int NOT NULL {default}" if goes_out else "  `n` int NOT NULL"
+    assert f"{COLUMN},\n{kept},\n" in found.statement
+    assert found.withheld == (() if goes_out else ("a default from a sequence",))
+
+
 WITHHELD = {
     "CONNECTION='mysql://root:p''s@h:1/s/t'": ["CONNECTION"],
     "DATA DIRECTORY='/secret/' INDEX DIRECTORY='/s\\\\'": ["DATA DIRECTORY", "INDEX DIRECTORY"],
