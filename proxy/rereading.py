@@ -17,7 +17,7 @@ from proxy.tables import Meta, OccurrenceRow, ReadingRow, SessionContext, Statem
 
 #: Of a store that does not name the rules.
 _FIRST = 1
-#: So many texts are worth a word before they are read.
+#: From this number of texts on, reading them is announced.
 _MANY = 200
 
 

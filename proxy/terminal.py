@@ -98,7 +98,7 @@ def finish() -> None:
 
 
 def abandon() -> None:
-    """Whoever read our output has seen enough; stdout must not complain again when the process ends."""
+    """The reader has closed our output; stdout must not complain again when the process ends."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
